@@ -4,7 +4,7 @@
  * keeps beside a database, is left out, or a glob like `**` would find the backups and back them up in turn.
  */
 import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { basename, dirname, join, resolve, sep } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { glob } from 'tinyglobby';
 import { type ConfiguredGlob, nameInGlob } from '../config/config-file.ts';
 import { FOUND_FILE, ownerOf, RECORD_FILE } from '../engine/format/names.ts';
@@ -25,7 +25,7 @@ export async function findDatabases(
   { notIn }: { readonly notIn: readonly string[] },
 ): Promise<readonly FoundDatabase[]> {
   const begin = beginOf(wanted.pattern);
-  const folders = notIn.map((folder) => resolve(folder) + sep);
+  const folders = new Set(notIn.map((folder) => resolve(folder)));
   const files = await glob(wanted.pattern.slice(staticPartOf(wanted.pattern).length), {
     // The folder where it begins may be a link of the author's own.
     ...{ cwd: truePath(begin), ignore: ['**/node_modules/**'] },
@@ -33,9 +33,17 @@ export async function findDatabases(
   });
   return files
     .filter((file) => !isByproduct(basename(file), basename(wanted.statePath)))
-    .filter((file) => !folders.some((folder) => resolve(begin, file).startsWith(folder)))
+    .filter((file) => !isBelow(resolve(begin, file), folders))
     .sort()
     .map((file) => ({ name: nameInGlob(wanted, file), path: join(begin, file), file }));
+}
+
+/** By its own folders: with many databases there are as many folders as files. */
+function isBelow(file: string, folders: ReadonlySet<string>): boolean {
+  for (let at = dirname(file); ; at = dirname(at)) {
+    if (folders.has(at)) return true;
+    if (at === dirname(at)) return false;
+  }
 }
 
 /** Files beside a database, a backup, a restore or our own state. */
@@ -94,11 +102,18 @@ export async function rememberDatabase(folder: string, file: string): Promise<vo
   }
 }
 
-/** Databases of that glob that have backups, whether their file is there or not. */
-export async function rememberedDatabases(wanted: ConfiguredGlob): Promise<readonly FoundDatabase[]> {
+/**
+ * Databases of that glob that have backups, whether their file is there or not.
+ *
+ * @param known names of those that are not looked for.
+ */
+export async function rememberedDatabases(
+  wanted: ConfiguredGlob,
+  known: ReadonlySet<string>,
+): Promise<readonly FoundDatabase[]> {
   const names = await readdir(wanted.localPath).catch(() => []);
   const found: FoundDatabase[] = [];
-  for (const name of names.filter((one) => one.startsWith(`${wanted.name}.`)).sort()) {
+  for (const name of names.filter((one) => one.startsWith(`${wanted.name}.`) && !known.has(one)).sort()) {
     const folder = join(wanted.localPath, name);
     const file = fileIn(await textOf(join(folder, FOUND_FILE))) ?? fileIn(await textOf(join(folder, RECORD_FILE)));
     // What another glob left there is not this one's.

@@ -5,10 +5,13 @@
  * listed and restorable, and its verdict says that the file is gone; nothing is removed because of that. The load is
  * bounded: schedules begin one after the other and take turns at their jobs.
  */
+import { join } from 'node:path';
 import type { Configured, ConfiguredGlob } from '../config/config-file.ts';
 import type { Environment } from '../config/env.ts';
 import { BackupError } from '../words/errors.ts';
 import { runJob } from '../engine/process/run-job.ts';
+import { type FileStamp, isUnchanged, stampOf } from '../engine/disk/file-stamp.ts';
+import { FOUND_FILE } from '../engine/format/names.ts';
 import { truePath } from '../engine/disk/true-path.ts';
 import { addressOf, identityOf, type TargetAccess } from '../engine/store/kinds.ts';
 import { type Act, Audit } from '../service/audit/audit.ts';
@@ -64,6 +67,8 @@ export class Fleet implements FleetPort<BackupService> {
   /** Which database has a file or folder that no other may have. */
   readonly #owners = new Map<string, string>();
   readonly #refused = new Set<string>();
+  /** The notes in the folders of what globs have found, as they were written. */
+  readonly #remembered = new Map<string, FileStamp>();
   #looking: Promise<void> | null = null;
   #timer: NodeJS.Timeout | undefined;
   #starter: NodeJS.Timeout | undefined;
@@ -184,7 +189,9 @@ export class Fleet implements FleetPort<BackupService> {
     ];
     for (const { entry, index } of globs) {
       const found = await findDatabases(entry, { notIn });
-      for (const one of [...found, ...(await rememberedDatabases(entry))]) this.#meet(index, entry, one);
+      const known = new Set(this.#watched.map(({ name }) => name));
+      const remembered = await rememberedDatabases(entry, known);
+      for (const one of [...found, ...remembered]) if (!known.has(one.name)) this.#meet(index, entry, one);
       if (found.length === 0) this.#once(`No file matches ${entry.pattern}. It is checked every minute.`);
     }
     await this.#remember();
@@ -313,8 +320,16 @@ export class Fleet implements FleetPort<BackupService> {
     this.#starter.unref();
   }
 
+  /** What was written is looked at each time, because a person may remove it. */
   async #remember(): Promise<void> {
-    for (const { record } of this.#watched) if (record) await rememberDatabase(record.folder, record.file);
+    for (const { name, record } of this.#watched) {
+      if (!record) continue;
+      const note = join(record.folder, FOUND_FILE);
+      const before = this.#remembered.get(name);
+      if (before && isUnchanged(note, before)) continue;
+      await rememberDatabase(record.folder, record.file);
+      this.#remembered.set(name, stampOf(note));
+    }
   }
 
   #once(message: string): void {

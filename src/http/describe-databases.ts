@@ -47,19 +47,17 @@ export async function describeDatabase(
   { name, service }: FleetDatabase,
   { isMany, errands }: Where,
 ): Promise<DatabaseRow> {
-  const base = {
-    ...{ name, page: isMany ? `db/${name}/` : '', path: service.getConfig().databasePath },
-    errand: errands.of(name),
-  };
+  const base = { name, page: isMany ? `db/${name}/` : '', errand: errands.of(name) };
   const status = await service.getStatus().catch(() => null);
   if (status === null) {
     const unknown = { code: null, state: 'unprotected', label: 'Its state can’t be read', tone: 'red' } as const;
     const nothing = { reason: null, percent: null, lastGoodAt: null, nextRunAt: null, places: [] };
-    return { ...base, ...unknown, ...nothing, exists: true, sizeBytes: 0 };
+    return { ...base, ...unknown, ...nothing, path: service.getConfig().databasePath, exists: true, sizeBytes: 0 };
   }
   const { database, verdict, freshness, lastGood, schedule } = status;
   return serialize({
     ...base,
+    path: database.path,
     state: freshness.state,
     code: verdict.code,
     label: database.exists || verdict.code === 'missing' ? words[verdict.code] : 'The file is gone',

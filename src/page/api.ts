@@ -14,6 +14,8 @@ import type {
   ErrorAnswer,
   RestoreBody,
   RestorePlan,
+  S3Place,
+  SetUp,
 } from '../http/contract.ts';
 import type { AnswerTo, RequestOf, RouteName } from '../http/requests.ts';
 
@@ -96,6 +98,10 @@ export const api = {
   drill: (body?: RequestOf<'POST /api/drill'>['body']) => send('POST /api/drill', body && { body }),
   prunePlan: (target: Target) => send('GET /api/prune', { query: { target } }),
   testTarget: (name: Target) => send('POST /api/targets/:name/test', { params: { name } }),
+  setUp: () => send('GET /api/set-up'),
+  planSetUp: (body: S3Place) => send('POST /api/set-up/plan', { body }),
+  saveSetUp: (body: SetUp) => send('POST /api/set-up', { body }),
+  removeSetUp: (part: SetUp['part']) => send('DELETE /api/set-up/:part', { params: { part } }),
   dismissRestored: () => send('POST /api/restore/dismiss'),
   undoRestore: (confirm: string, mode: RestorePlan['mode']) =>
     send('POST /api/restore/undo', { body: { confirm, mode } }),

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import type { Activity } from '../http/contract.ts';
-import { type Bar, barAt, chartLabel, countsText, drawChart, mergeBars, missedLately, sparkline } from './chart.ts';
+import { type Bar, barAt, chartLabel, countsText, drawChart, mergeBars } from './chart.ts';
+import { missedLately } from './text/activity.ts';
 
 const start = Date.parse('2026-11-21T10:30:00Z');
 const minuteMs = 60_000;
@@ -181,11 +182,4 @@ describe('missedLately', () => {
     expect(missedLately(activityOf('kmmk'), 10 * minuteMs)).toBeNull();
     expect(missedLately(activityOf('kmmf'), 10 * minuteMs)).toBeNull();
   });
-});
-
-test('a sparkline stays inside its box, and needs two points', () => {
-  const { sizes } = activityOf('kkkk');
-  const points = sparkline(sizes, { since: start, width: 74, height: 18 });
-  expect(points).toBe('1,16 25,11.3 49,6.7 73,2');
-  expect(sparkline(sizes, { since: start + 30 * minuteMs, width: 74, height: 18 })).toBe('');
 });

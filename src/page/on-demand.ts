@@ -15,6 +15,5 @@ export { default as DetailsDrawer } from './components/DetailsDrawer.svelte';
 export { default as KeyboardHelp } from './components/KeyboardHelp.svelte';
 export { default as PasswordDialog } from './components/PasswordDialog.svelte';
 export { default as PinDialog } from './components/PinDialog.svelte';
+export { default as RowMenu } from './components/RowMenu.svelte';
 export { default as RunLog } from './components/RunLog.svelte';
-export { default as Whose } from './components/Whose.svelte';
-export { default as Writers } from './components/Writers.svelte';

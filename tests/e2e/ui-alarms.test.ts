@@ -180,7 +180,7 @@ test(
     expect(await rows.nth(0).innerText()).toMatch(/orders is empty[\s\S]*orders −8,310\s+order_items −24,901/);
     expect(await rows.nth(1).innerText()).toContain('Before the loss, kept');
     expect(await page.locator('.row.loss').count()).toBe(1);
-    await page.getByLabel('Find a backup').fill('marked');
+    await page.getByLabel('Find a backup').fill('marked loss');
     await page.waitForFunction(() => document.querySelectorAll('.row').length === 1);
     await page.getByLabel('Find a backup').fill('');
 

@@ -21,6 +21,7 @@ import type {
   Status,
   TargetReport,
 } from '../../src/http/contract.ts';
+import { FixtureSetUps, type SetUpScene } from './ui-set-up.ts';
 import { makeActivity, olderRuns } from './ui-activity.ts';
 import {
   type Alarm,
@@ -52,8 +53,12 @@ export const states = [
   'empty',
   /** Every badge and chip that a row can have, and a drill that failed; the oldest backups are at S3 alone. */
   'mixed',
+  /** Some safety copies after restores, a day of hourly backups, some at S3 alone. */
+  'history',
   /** One verified backup and nothing else; nobody said what to keep beside the newest. */
   'single',
+  /** Two backups, all on this machine, no drill, and nobody who hears of failures. */
+  'first-day',
   ...alarmStates,
 ] as const;
 export type State = (typeof states)[number];
@@ -84,6 +89,8 @@ export interface FixtureOptions {
   readonly wantsPassword?: boolean;
   /** So many backups more, one each ten minutes before the oldest. */
   readonly more?: number;
+  /** What is set up already, and how a test of it ends. */
+  readonly setUp?: SetUpScene;
   /** Another target beside S3, which holds them all. */
   readonly further?: string;
 }
@@ -98,6 +105,7 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
       makeBackup(origin - 48 * 60 * minuteMs - index * 10 * minuteMs, (13.1 - index / 1000) * megabyte),
     );
   let isPasswordWanted = options.wantsPassword ?? false;
+  const setUps = new FixtureSetUps(options.setUp ?? {}, () => emit('status', model.status()));
   const { further } = options;
   if (further !== undefined) addTarget(model, further);
   const streams = new Set<ReadableStreamDefaultController<Uint8Array>>();
@@ -141,6 +149,8 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
       isPasswordWanted = false;
       return Response.json({ confirmed: true });
     }
+    const setUpAnswer = await setUps.answer(request, path);
+    if (setUpAnswer) return setUpAnswer;
     if (method === 'DELETE') {
       if (isPasswordWanted)
         return refuse(
@@ -191,6 +201,8 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
       case 'api/audit':
         return Response.json({ entries: auditEntries(now()) });
       case 'api/drill':
+        model.isProven = true;
+        emit('status', model.status());
         return Response.json(drillReport(state));
       case 'api/prune':
         return Response.json({
@@ -405,6 +417,8 @@ interface Model {
   backups: Backup[];
   runs: Run[];
   config: Config;
+  /** A drill restored a backup once. */
+  isProven: boolean;
   run: RunProgress | null;
   verdict: Status['verdict'];
   undo: Status['undo'];
@@ -427,6 +441,8 @@ function makeModel(state: State, origin: number, now: () => number): Model {
   const last = Date.parse('2026-11-22T10:30:00.000Z') + (origin - Date.parse('2026-11-22T10:34:18.000Z'));
   const times = Array.from({ length: 10 }, (_, index) => last - index * 10 * minuteMs);
   const isEmpty = state === 'empty';
+  const isFirstDay = state === 'first-day';
+  const hasS3 = !isEmpty && !isFirstDay;
   const all = times.map((time, index) => makeBackup(time, (14.2 - index * 0.016) * megabyte));
   let backups = isEmpty ? [] : all;
   if (state === 'failed') backups = all.slice(1);
@@ -467,7 +483,7 @@ function makeModel(state: State, origin: number, now: () => number): Model {
       trigger: 'safety',
       safety: true,
     };
-    backups = [...backups, pinned, foreign, safety];
+    backups = state === 'history' ? longHistory(backups, last) : [...backups, pinned, foreign, safety];
   }
   if (state === 'damaged') {
     const [newest] = backups;
@@ -483,6 +499,7 @@ function makeModel(state: State, origin: number, now: () => number): Model {
       });
   }
   if (state === 'single') backups = all.slice(0, 1);
+  if (isFirstDay) backups = all.slice(0, 2).map((one) => ({ ...one, placements: one.placements.slice(0, 1) }));
   if (state === 'mixed') mix(backups);
   if (state === 'check-failed' && backups[4])
     Object.assign(backups[4], {
@@ -515,13 +532,13 @@ function makeModel(state: State, origin: number, now: () => number): Model {
       trigger: 'manual',
       steps: restoreSteps(5),
     });
-  if (!isEmpty)
+  if (!isEmpty && !isFirstDay)
     runs.splice(2, 0, {
       ...makeRun('run-drill', last - 12 * minuteMs, backups[0]),
       ...{ kind: 'drill', plannedAt: null, steps: [], drill: { target: 's3', proof: 'restored', assertions: 0 } },
     });
   if (state === 'failed') runs.unshift(failure);
-  else if (!isEmpty) {
+  else if (!isEmpty && !isFirstDay) {
     runs.splice(4, 0, {
       ...failure,
       id: 'run-failed-before',
@@ -558,7 +575,9 @@ function makeModel(state: State, origin: number, now: () => number): Model {
     'disk-low': { code: 'disk-low', tone: 'amber' },
     empty: { code: 'none', tone: 'grey' },
     mixed: { code: 'check-failed', tone: 'amber' },
+    history: { code: 'protected', tone: 'green' },
     single: { code: 'protected', tone: 'green' },
+    'first-day': { code: 'protected', tone: 'green' },
   };
   const model: Model = {
     backups,
@@ -566,23 +585,25 @@ function makeModel(state: State, origin: number, now: () => number): Model {
     further: [],
     verdict: isAlarm(state) ? (raised?.verdict ?? verdicts.ok) : verdicts[state],
     alarm: raised ?? noAlarm(),
+    isProven: hasS3,
     undo:
       state === 'restored'
         ? { filename: backups.at(-1)?.filename ?? '', restored: backups[2]?.filename ?? '', at: iso(origin - 4000) }
         : null,
     config: {
-      ...settingsWith({ enabled: state !== 'off', s3Enabled: !isEmpty }),
+      ...settingsWith({ enabled: state !== 'off', s3Enabled: hasS3 }),
       lossIgnore: [],
-      ...(state === 'single' && { keepHourly: 24, keepDaily: 7, keepWeekly: 4 }),
+      ...((state === 'single' || isFirstDay) && { keepHourly: 24, keepDaily: 7, keepWeekly: 4 }),
       changed: isEmpty ? {} : { retentionCount: 7 },
       keepIsDefault: state === 'single',
       localPath: './storage/backups',
       databasePath: './db/dev.sqlite',
       cron: null,
+      notifies: false,
       s3: {
-        configured: !isEmpty,
-        bucket: isEmpty ? null : 'my-backups',
-        region: isEmpty ? null : 'us-east-1',
+        configured: hasS3,
+        bucket: hasS3 ? 'my-backups' : null,
+        region: hasS3 ? 'us-east-1' : null,
         endpoint: null,
       },
     },
@@ -614,11 +635,15 @@ function makeModel(state: State, origin: number, now: () => number): Model {
             goodAt: iso(origin),
             verifiedAt: iso(origin),
             storedAt: iso(origin),
-            proven: { at: iso(origin - 2 * 60 * minuteMs), ms: 3_200, backup: model.backups[0]?.filename ?? '' },
-            drill: {
-              at: iso(origin - (state === 'mixed' ? 60 : 120) * minuteMs),
-              result: state === 'mixed' && target === 's3' ? ('failed' as const) : ('proven' as const),
-            },
+            proven: model.isProven
+              ? { at: iso(origin - 2 * 60 * minuteMs), ms: 3_200, backup: model.backups[0]?.filename ?? '' }
+              : null,
+            drill: model.isProven
+              ? {
+                  at: iso(origin - (state === 'mixed' ? 60 : 120) * minuteMs),
+                  result: state === 'mixed' && target === 's3' ? ('failed' as const) : ('proven' as const),
+                }
+              : null,
             damaged: state === 'check-failed' && target === 'local' ? 1 : 0,
           })),
         },
@@ -626,7 +651,8 @@ function makeModel(state: State, origin: number, now: () => number): Model {
           name: 'dev.sqlite',
           path: './db/dev.sqlite',
           exists: alarm.exists,
-          sizeBytes: alarm.exists ? (alarm.loss === null ? 14_931_000 : 10_276_045) : 0,
+          sizeBytes: alarm.exists ? (alarm.loss === null ? 14_931_000 : 10_276_045) + 86_016 : 0,
+          logBytes: alarm.exists ? 86_016 : 0,
           changedAt: alarm.exists ? iso(origin - 12_000) : null,
           growthBytes: isEmpty || !alarm.exists ? null : alarm.loss === null ? 626_688 : -4_613_735,
         },
@@ -704,6 +730,22 @@ function failedCheckOf(state: State, backups: readonly Backup[], origin: number)
   if (state !== 'mixed') return null;
   const why = 'an assertion does not hold on the restored backup: SELECT count(*) > 1000 FROM orders';
   return { kind: 'drill', target: 's3', backup: name(0), at, why, run: 'run-0', more: 1 };
+}
+
+/** As `history` says: of yesterday's, half are at S3 alone. */
+function longHistory(backups: readonly Backup[], last: number): Backup[] {
+  const safety = [12.5, 14, 16, 18].map((minutes) => ({
+    ...makeBackup(last - minutes * minuteMs, 14.2 * megabyte),
+    ...({ trigger: 'safety', safety: true } as const),
+  }));
+  const hourly = Array.from({ length: 11 }, (_, index) => {
+    const made = makeBackup(last - (12 + index) * 60 * minuteMs, (13.9 - index / 50) * megabyte);
+    const placements = index > 4 ? made.placements.slice(1) : made.placements;
+    return index === 6
+      ? { ...made, placements, pinned: true, note: 'before migration 0042', trigger: 'manual' as const }
+      : { ...made, placements };
+  });
+  return [...backups.slice(0, 2), ...safety, ...backups.slice(2), ...hourly];
 }
 
 function mix(backups: Backup[]): void {

@@ -6,13 +6,14 @@ import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { axeFaults } from './app-scene.ts';
 import { openBrowser } from './ui-browser.ts';
 import { buildPage } from './ui-build.ts';
+import { startFixture } from './ui-fixture.ts';
 import { type OverviewFixture, type OverviewOptions, startOverview } from './ui-overview-fixture.ts';
 
 const PATIENCE_MS = 60_000;
 const BYTES_MAX = 45 * 1024;
 const assets = new URL('../../dist/page/assets/', import.meta.url);
 let browser: Browser;
-const fixtures: OverviewFixture[] = [];
+const fixtures: { stop(): Promise<void> }[] = [];
 const faults: string[] = [];
 
 beforeAll(async () => {
@@ -215,6 +216,26 @@ test(
     await card.locator('a').first().dispatchEvent('click');
     expect(page.url()).toBe(fixture.url);
     expect(await page.evaluate(isWide)).toBe(false);
+  },
+  PATIENCE_MS,
+);
+
+test(
+  'what a row leads to opens on the page of its database',
+  async () => {
+    for (const [state, hash, name] of [
+      ['missing', '#bring-back', /^Bring .* back\?$/],
+      ['loss', '#loss', /^\d\d:\d\d and \d\d:\d\d$/],
+      ['ok', '#loss', null],
+    ] as const) {
+      const fixture = startFixture(state);
+      fixtures.push(fixture);
+      const page = await (await browser.newContext(wide)).newPage();
+      await page.goto(`${fixture.url}${hash}`);
+      await page.locator('.row').first().waitFor();
+      if (name === null) expect(await page.getByRole('dialog').count()).toBe(0);
+      else await page.getByRole('dialog', { name }).waitFor();
+    }
   },
   PATIENCE_MS,
 );

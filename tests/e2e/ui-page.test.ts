@@ -11,6 +11,9 @@ const patienceMs = 60_000;
 const assets = new URL('../../dist/page/assets/', import.meta.url);
 const firstBytes = 70 * 1024;
 const laterBytes = 30 * 1024;
+/** What is needed once, to set something up. */
+const setUpBytes = 16 * 1024;
+const chartBytes = 6 * 1024;
 let browser: Browser;
 const fixtures: Fixture[] = [];
 
@@ -60,15 +63,25 @@ test(
   async () => {
     const { page, fixture } = await open('mixed');
     await page.getByRole('tab', { name: 'Check-up' }).click();
-    await page.getByText('Problem: the last drill of S3 failed').waitFor();
-    await page.getByText('Warning: the backups lie on the disk of the database').waitFor();
+    const findings = page.locator('.finding');
+    await findings.nth(2).waitFor();
+    expect(await findings.nth(0).innerText()).toMatch(
+      /The last drill of S3 failed\s+Problem\s+What can not be restored/,
+    );
+    expect(await findings.locator('.btn').allTextContents()).toEqual([
+      ...[expect.stringContaining('Run a drill'), expect.stringContaining('Copy')],
+    ]);
+    await page.getByText('2 checks passed').click();
+    await page.getByText('The backup folder is private.').waitFor();
     expect(await page.locator('.checkup dl').textContent()).toMatch(
       /Local\s+Last proven restore: 2 h ago, 3\.2 s\s*S3\s+Failed\s+1 h ago; the run log says why\.\s+Last proven/,
     );
     await page.getByRole('button', { name: 'Prove a restore now' }).click();
     await page.getByText('S3: a restore fails').waitFor();
     await page.getByText('Local: a restore works').waitFor();
-    expect(fixture.asked).toEqual(['POST api/drill']);
+    await findings.getByRole('button', { name: 'Run a drill' }).click();
+    await page.getByRole('button', { name: 'Prove a restore now' }).waitFor();
+    expect(fixture.asked).toEqual(['POST api/drill', 'POST api/drill']);
     await page.keyboard.press('Escape');
     await page.getByRole('tab', { name: 'Check-up' }).press('ArrowRight');
     expect(await page.getByRole('tab', { name: /Backup History/ }).getAttribute('aria-selected')).toBe('true');
@@ -144,6 +157,56 @@ test(
     expect(await shown('Drills')).toEqual([expect.stringMatching(/^Rehearsed a restore/)]);
     expect(await shown('Alarms')).toEqual([expect.stringMatching(/^Saved/)]);
     expect((await shown('All')).length).toBeGreaterThan(5);
+  },
+  patienceMs,
+);
+
+test(
+  'safety copies are folded, and a search or their chip shows them',
+  async () => {
+    const { page } = await open('history');
+    const fold = page.getByRole('button', { name: /4 safety copies/ });
+    expect(await fold.textContent()).toMatch(
+      /10:12 to 10:17 · 56\.8 MB · made before a restore · removed on 22 December/,
+    );
+    expect(await fold.getAttribute('aria-expanded')).toBe('false');
+    expect(await page.locator('.inner .row').count()).toBe(0);
+    await fold.press('Enter');
+    await page.locator('.inner .row').nth(3).waitFor();
+    await fold.press('Enter');
+    expect(await page.locator('.inner').count()).toBe(0);
+    const find = page.getByLabel('Find a backup');
+    await find.fill('safety 10:14');
+    await page.locator('.row').nth(0).waitFor();
+    expect(await page.locator('.row').evaluateAll((rows) => rows.map((row) => row.dataset.filename))).toEqual([
+      'backup-2026-11-22T10-14-00-000Z.sqlite',
+    ]);
+    await find.fill('');
+    const chips = page.getByRole('group', { name: 'Show' }).getByRole('button');
+    expect(await chips.allTextContents()).toEqual(['All25', 'Pinned1', 'Safety copies4', 'Marked1', 'Only in S36']);
+    await chips.filter({ hasText: 'Safety copies' }).click();
+    await page.waitForFunction(() => document.querySelectorAll('.row').length === 4);
+    expect(await page.locator('.fold').count()).toBe(0);
+  },
+  patienceMs,
+);
+
+test(
+  'a day and a time find the backup from before then, and what matches nothing can be cleared',
+  async () => {
+    const { page } = await open('history');
+    const find = page.getByLabel('Find a backup');
+    await find.fill('yesterday 17:00');
+    await page.getByText('The newest backup from before then is that of 21 November, 16:30.').waitFor();
+    expect(await page.locator('.row.sel').getAttribute('data-filename')).toBe('backup-2026-11-21T16-30-00-000Z.sqlite');
+    expect(await page.locator('.day h3').allTextContents()).toEqual(['Yesterday, 21 November']);
+    await find.fill('foo');
+    await page.getByText('No backup matches “foo”').waitFor();
+    await page.getByRole('button', { name: 'Clear search' }).click();
+    await page.locator('.row').nth(9).waitFor();
+    expect(await find.inputValue()).toBe('');
+    expect(await find.evaluate((field) => field === document.activeElement)).toBe(true);
+    expect(await page.locator('.day').nth(1).textContent()).toMatch(/one per hour · 11 backups/);
   },
   patienceMs,
 );
@@ -625,18 +688,28 @@ test(
     });
     await page.goto(fixture.url);
     await page.locator('.row').nth(9).waitFor();
+    // The chart is fetched when the state is there.
+    await page.locator('.activity').waitFor();
     await page.waitForLoadState('load');
     const first = asked.splice(0);
-    expect(first.length).toBeGreaterThan(1);
-    expect(weigh(first)).toBeLessThan(firstBytes);
+    const chart = first.filter((name) => name.startsWith('activity-'));
+    expect([chart.length, first.length - chart.length]).toEqual([2, 2]);
+    expect(weigh(first) - weigh(chart)).toBeLessThan(firstBytes);
+    expect(weigh(chart)).toBeLessThan(chartBytes);
 
     await page.getByRole('button', { name: 'Configure' }).first().click();
     await page.getByRole('button', { name: 'Save Configuration' }).waitFor();
     const later = asked.splice(0);
     expect(weigh(later)).toBeLessThan(laterBytes);
-    // All there is was counted, but for the overview: what is opened next asks for nothing more.
-    const all = readdirSync(assets).filter((name) => /^(?!overview-).*\.(js|css)$/.test(name));
-    expect([...first, ...later].sort()).toEqual(all.sort());
+
+    await page.getByRole('button', { name: 'S3, a folder, a webhook, a heartbeat…' }).click();
+    await page.getByRole('button', { name: 'Send a test' }).first().waitFor();
+    const last = asked.splice(0);
+    expect(weigh(last)).toBeLessThan(setUpBytes);
+    // All there is was counted, but for the overview, the first day and what asks about
+    // places: what is opened next asks for nothing more.
+    const all = readdirSync(assets).filter((name) => /^(?!overview-|first-day-|places-).*\.(js|css)$/.test(name));
+    expect([...first, ...later, ...last].sort()).toEqual(all.sort());
   },
   patienceMs,
 );

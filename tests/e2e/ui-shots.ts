@@ -12,6 +12,7 @@ import { openBrowser } from './ui-browser.ts';
 import { buildPage } from './ui-build.ts';
 import { type Fixture, type State, startFixture } from './ui-fixture.ts';
 import { startOverview } from './ui-overview-fixture.ts';
+import type { SetUpScene } from './ui-set-up.ts';
 
 interface Scene {
   readonly name: string;
@@ -20,6 +21,7 @@ interface Scene {
   /** The whole page is in the picture, not only what is on the screen. */
   readonly whole?: boolean;
   readonly wantsPassword?: boolean;
+  readonly setUp?: SetUpScene;
   /** Brings the page from its first picture into the one to look at. */
   readonly act?: (page: Page, fixture: Pick<Fixture, 'happens' | 'stop'>) => Promise<void>;
 }
@@ -63,7 +65,7 @@ async function openDelete(page: Page): Promise<void> {
 
 async function openCheckup(page: Page): Promise<void> {
   await page.getByRole('tab', { name: 'Check-up' }).click();
-  await page.getByText('looked at and found in order').waitFor();
+  await page.getByText('checks passed').waitFor();
 }
 
 async function testConnection(page: Page): Promise<void> {
@@ -120,7 +122,91 @@ async function pickThree(page: Page): Promise<void> {
 
 const waitFor = (text: string) => (page: Page) => page.getByText(text).first().waitFor();
 
+const followLink = async (page: Page, part: string) =>
+  await page.evaluate((hash) => {
+    location.hash = hash;
+  }, `set-up-${part}`);
+
+async function fillWhere(page: Page): Promise<void> {
+  await followLink(page, 's3');
+  await page.getByRole('button', { name: 'Wasabi' }).click();
+  await page.getByLabel('Region').fill('eu-central-1');
+  await page.getByLabel('Bucket', { exact: true }).fill('my-backups');
+}
+
+async function fillKey(page: Page): Promise<void> {
+  await fillWhere(page);
+  await page.keyboard.press('Enter');
+  await page.getByLabel('Access key').fill('AKEXAMPLE7Q2M');
+  await page.getByLabel('Secret key').fill('0123456789012345678901234567890123456789');
+}
+
+async function testS3(page: Page): Promise<void> {
+  await fillKey(page);
+  await page.keyboard.press('Enter');
+  await page.getByText(/works\.|does not work yet/).waitFor();
+}
+
+async function sendTest(page: Page): Promise<void> {
+  await followLink(page, 'webhook');
+  await page.getByLabel('Webhook').fill('https://hooks.slack.com/services/T0/B0/hush');
+  await page.keyboard.press('Enter');
+  await page.getByText(/Answered \d+ in/).waitFor();
+}
+
 const scenes: readonly Scene[] = [
+  { name: 'set-up-where', state: 'single', act: fillWhere },
+  {
+    name: 'set-up-where-bad',
+    state: 'single',
+    async act(page) {
+      await followLink(page, 's3');
+      await page.getByRole('button', { name: 'Next: key' }).click();
+      await page.locator('.fault').first().waitFor();
+    },
+  },
+  { name: 'set-up-key', state: 'single', act: fillKey },
+  { name: 'set-up-test', state: 'single', act: testS3 },
+  { name: 'set-up-failed', state: 'single', setUp: { fails: 'bucket' }, act: testS3 },
+  {
+    name: 'set-up-lines',
+    state: 'single',
+    async act(page) {
+      await fillKey(page);
+      await page.getByLabel('In my environment').check();
+      await page.getByLabel('The bucket’s own rule').check();
+      await page.getByRole('button', { name: 'Next: test' }).click();
+      await page.getByText('Lines for your environment').waitFor();
+    },
+  },
+  {
+    name: 'set-up-leave',
+    state: 'single',
+    async act(page) {
+      await fillKey(page);
+      await page.getByRole('button', { name: 'Close set-up' }).click();
+      await page.getByText('Leave without saving?').waitFor();
+    },
+  },
+  {
+    name: 'set-up-locked',
+    state: 'ok',
+    setUp: { s3: 'environment' },
+    async act(page) {
+      await followLink(page, 's3');
+      await page.getByText('Set by S3_BUCKET').waitFor();
+    },
+  },
+  {
+    name: 'set-up-folder',
+    state: 'single',
+    async act(page) {
+      await followLink(page, 'folder');
+      await page.getByLabel('Folder on another disk').fill('/mnt/nas/backups');
+    },
+  },
+  { name: 'set-up-webhook', state: 'single', whole: true, act: sendTest },
+  { name: 'set-up-webhook-bad', state: 'ok', whole: true, setUp: { fails: 'key', s3: 'page' }, act: sendTest },
   { name: 'ok', state: 'ok' },
   // Those of the README: `WIDTHS=1280 bun tests/e2e/ui-shots.ts docs/pictures page`.
   { name: 'page', state: 'ok', whole: false },
@@ -139,6 +225,31 @@ const scenes: readonly Scene[] = [
   { name: 'disk-low', state: 'disk-low' },
   { name: 'empty', state: 'empty' },
   { name: 'mixed', state: 'mixed' },
+  { name: 'history', state: 'history' },
+  {
+    name: 'history-fold',
+    state: 'history',
+    whole: true,
+    act: (page) => page.getByRole('button', { name: /4 safety copies/ }).click(),
+  },
+  {
+    name: 'history-jump',
+    state: 'history',
+    whole: true,
+    async act(page) {
+      await page.getByLabel('Find a backup').fill('yesterday 17:00');
+      await page.getByText('The newest backup from before then').waitFor();
+    },
+  },
+  {
+    name: 'history-none',
+    state: 'history',
+    whole: true,
+    async act(page) {
+      await page.getByLabel('Find a backup').fill('foo');
+      await page.getByRole('button', { name: 'Clear search' }).waitFor();
+    },
+  },
   { name: 'restore', state: 'ok', act: openRestore },
   {
     name: 'restore-s3',
@@ -310,6 +421,7 @@ const scenes: readonly Scene[] = [
       await page.getByText('The schema differs.').waitFor();
     },
   },
+  { name: 'first-day', state: 'first-day', whole: true, act: waitFor('The first day') },
   { name: 'overview', state: 'overview', whole: true, act: (page) => page.locator('.strip, .db').first().waitFor() },
   { name: 'overview-picked', state: 'overview', whole: true, act: pickThree },
   { name: 'overview-empty', state: 'overview', whole: true },
@@ -340,7 +452,7 @@ for (const scene of scenes.filter(({ name }) => chosen.length === 0 || chosen.in
         const isOverview = scene.state === 'overview';
         const fixture = isOverview
           ? { ...startOverview({ isEmpty: scene.name === 'overview-empty', failing: ['auth'] }), happens: () => {} }
-          : startFixture(scene.state, { wantsPassword: scene.wantsPassword ?? false });
+          : startFixture(scene.state, { wantsPassword: scene.wantsPassword ?? false, setUp: scene.setUp });
         const name = `${scene.name}-${colorScheme}-${width}`;
         const context = await browser.newContext({
           colorScheme,

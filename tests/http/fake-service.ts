@@ -227,6 +227,7 @@ export function createFakeService(): FakeService {
       localPath: './storage/backups',
       databasePath: './db/dev.sqlite',
       cron: null,
+      notifies: false,
       s3: { configured: false, bucket: null, region: null, endpoint: null },
     };
   }
@@ -419,6 +420,7 @@ export function createFakeService(): FakeService {
           path: './db/dev.sqlite',
           exists: true,
           sizeBytes: 1_000,
+          logBytes: 0,
           changedAt: new Date(0),
           growthBytes: 120,
         },

@@ -573,6 +573,18 @@ test('where a copy is and how much it takes is told as configured', async () => 
   expect((await shop.service.getStatus()).database.growthBytes).toBe(0);
 });
 
+test('the size of the log is told beside that of the database', async () => {
+  await using shop = openShop(scratch());
+  const app = await openElsewhere(shop.databasePath);
+  await app.ask('PRAGMA journal_mode = WAL');
+  await app.ask('INSERT INTO notes (text) VALUES (hex(randomblob(9000))) RETURNING 1');
+  const { sizeBytes, logBytes } = (await shop.service.getStatus()).database;
+  expect(logBytes).toBe(statSync(`${shop.databasePath}-wal`).size);
+  expect(logBytes).toBeGreaterThan(9_000);
+  expect(sizeBytes - logBytes).toBe(statSync(shop.databasePath).size);
+  await app.kill();
+});
+
 test('a verdict says protected after a backup, and none before', async () => {
   await using shop = openShop(scratch());
   expect((await shop.service.getStatus()).verdict.code).toBe('none');

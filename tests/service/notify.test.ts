@@ -46,6 +46,7 @@ async function looks(count = 4): Promise<void> {
 test('a failure is said once, in words for people and fields for programs, and so is the recovery', async () => {
   await using receiver = await openReceiver();
   await using shop = openWatched({ webhookUrl: `${receiver.url}/services/T0/B0/hush` });
+  expect([shop.service.getConfig().notifies, shop.again({ voices: {} }).getConfig().notifies]).toEqual([true, false]);
   shop.service.start();
   const { filename = '' } = await shop.service.performBackup();
   shop.breakDatabase();

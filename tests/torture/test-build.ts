@@ -38,6 +38,8 @@ export interface TestBuild extends Disposable {
   /** Takes all patches out again. */
   restore(): void;
   run(catcher: Catcher): Promise<Verdict>;
+  /** Runs a program of it. */
+  program(file: string, ...args: readonly string[]): Promise<{ readonly code: number; readonly output: string }>;
 }
 
 export type Verdict =
@@ -82,6 +84,7 @@ export function makeTestBuild(parent = tmpdir()): TestBuild {
       const { code, output } = await bun(folder, commandOf(catcher, scratch));
       return judge(catcher, code, output);
     },
+    program: (file, ...args) => bun(folder, [file, ...args]),
     [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }),
   };
 }

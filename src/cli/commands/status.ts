@@ -53,7 +53,7 @@ function statusText(status: Status, now: Date, terminal: number | undefined): st
     ...(status.loss ? [['loss', `${lossText(status.loss)} (${status.loss.filename})`]] : []),
     [
       'database',
-      `${status.database.path}${status.database.exists ? `, ${sizeText(status.database.sizeBytes)}${changed}` : ', missing'}`,
+      `${status.database.path}${status.database.exists ? `, ${databaseSizeText(status.database)}${changed}` : ', missing'}`,
     ],
     ['last good', lastGood ? `${lastGood.filename}, ${ago(lastGood.createdAt)}` : 'none'],
     ['good', each(({ goodAt }) => goodAt)],
@@ -88,6 +88,11 @@ function capturedText({ concern, caughtUpAt, oldestAt, phase, sizeBytes, drill }
 }
 
 const drillWords = { proven: 'proved it', failed: 'FAILED' } as const;
+
+/** A backup is as large as the database without its log. */
+function databaseSizeText({ sizeBytes, logBytes }: Status['database']): string {
+  return `${sizeText(sizeBytes - logBytes)}${logBytes > 0 ? `, log ${sizeText(logBytes)}` : ''}`;
+}
 
 function failedText(check: NonNullable<Status['failedCheck']>, now: Date): string {
   const more = check.more === 0 ? '' : ` (${check.more} more)`;

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chmodSync,
@@ -307,3 +307,33 @@ test('a hard link to the live database and a link planted a moment ago are never
   symlinkSync('/etc/hostname', backup.path);
   expect((await refusal(() => other.open(backup, { databasePath: live }))).code).toBe('BAD_BACKUP');
 });
+
+test('what is held of a folder is never older than what another process did there', async () => {
+  const catalog = new Catalog(scratch());
+  const [first, second, third] = [
+    await addBackup(catalog, '10:00:00.000', { sequence: 1 }),
+    await addBackup(catalog, '11:00:00.000', { sequence: 2 }),
+    await addBackup(catalog, '12:00:00.000', { sequence: 3 }),
+  ];
+  const pathOf = (name: string) => join(catalog.folder, name);
+  /** Runs a command in the folder, after which the next listing is another one. */
+  const changed = async (...command: readonly [string, ...string[]]) => {
+    const before = await catalog.list();
+    expect(await catalog.list()).toBe(before);
+    expect(spawnSync(command[0], command.slice(1), { cwd: catalog.folder }).status).toBe(0);
+    const after = await catalog.list();
+    expect(after).not.toBe(before);
+    return new Map(after.map((backup) => [backup.name, backup]));
+  };
+  // Until the names themselves are held: the last change of the folder is old enough then.
+  while (Date.now() - statSync(catalog.folder).ctimeMs <= 1_600) await Bun.sleep(50);
+  // In their place: neither changes the folder.
+  expect(
+    (await changed('sed', '--in-place=', 's/"pinned": false/"pinned": true/', `${first}.json`)).get(first)?.manifest,
+  ).toMatchObject({ pinned: true });
+  expect((await changed('truncate', '--size=100', second)).get(second)?.fault).toContain('the file has 100 bytes');
+  expect((await changed('truncate', '--size=100', `${third}.json`)).get(third)?.fault).not.toBeNull();
+  expect([...(await changed('rm', first, `${first}.json`)).keys()]).toEqual([third, second]);
+  expect((await changed('cp', second, first)).get(first)?.manifest).toBeNull();
+  expect(existsSync(pathOf(first))).toBe(true);
+}, 60_000);

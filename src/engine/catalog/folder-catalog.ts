@@ -9,12 +9,15 @@
  * Everything is looked up by listing the folder: no name from outside is ever joined to a path before it was found.
  */
 import { type BigIntStats, constants, type Stats } from 'node:fs';
-import { access, lstat, open, readdir, rename, unlink } from 'node:fs/promises';
+import { access, lstat, open, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { randomUUID } from 'node:crypto';
 import { giveToOwnerOfFolder } from '../disk/owner.ts';
 import { BackupError, errnoCode } from '../../words/errors.ts';
 import { makePrivateFolder } from '../disk/private-folder.ts';
+import { type FileStamp, isUnchanged, stampOf } from '../disk/file-stamp.ts';
+import { FolderEntries } from '../disk/folder-entries.ts';
 import { takeLock } from '../disk/lock.ts';
 import { syncFolder } from '../disk/sync-folder.ts';
 import { isLiveFile } from '../sqlite/stamp.ts';
@@ -42,35 +45,90 @@ export interface Backup {
 const MANIFEST_LOCK_FILE = '.manifests.lock';
 const MANIFEST_LOCK_WAIT_MS = 10_000;
 const READERS_MAX = 16;
+const LOOKS_IN_A_ROW = 256;
 const ALREADY_GONE: Unlinked = { free: async () => {} };
 const MANIFEST_BYTES_MAX = 1024 * 1024;
 
+/** What is known of one name, as long as neither its file nor its manifest changes. */
+interface Known {
+  readonly manifest: FileStamp;
+  readonly file: FileStamp;
+  /** Null for a link, or a folder. */
+  readonly backup: Backup | null;
+}
+
 export class Catalog {
   readonly folder: string;
-  readonly #cache = new Map<string, { key: string; manifest: Manifest | null; fault: string | null }>();
+  readonly #entries: FolderEntries;
+  readonly #staged: FolderEntries;
+  readonly #known = new Map<string, Known>();
+  #names: { readonly entries: ReadonlySet<string>; readonly names: readonly string[] } = {
+    entries: new Set(),
+    names: [],
+  };
+  #listed: { readonly published: readonly Backup[]; readonly inOrder: readonly Backup[] } = {
+    published: [],
+    inOrder: [],
+  };
 
   constructor(folder: string) {
     this.folder = folder;
+    this.#entries = new FolderEntries(folder);
+    this.#staged = new FolderEntries(join(folder, STAGING_FOLDER));
   }
 
-  /** All backups, newest first. An absent folder is an empty catalog; an unreadable one is an error. */
+  /**
+   * All backups, newest first. An absent folder is an empty catalog; an unreadable one is an error.
+   *
+   * Each call looks at each file and each manifest, because anybody may have changed one in its place. What is as it was (by
+   * inode, size and times) is not read again, and the answer is the same object if all of it is.
+   */
   async list(): Promise<readonly Backup[]> {
-    const entries = await this.#entries();
-    const names = [...entries].filter(isBackupName);
+    const entries = await this.#namesHere();
     // In this order: a file that is published while we look has its staging folder now, or its manifest below.
     const unpublished = await this.unpublished();
-    const backups: Backup[] = [];
-    const pending = names.values();
+    const backups = await this.#lookAt(this.#namesAmong(entries));
+    for (const name of this.#known.keys()) if (!entries.has(name)) this.#known.delete(name);
+    const published = backups.filter(
+      ({ name, manifest, fault }) => manifest !== null || fault !== null || !unpublished.has(name),
+    );
+    const before = this.#listed.published;
+    const isSame = published.length === before.length && published.every((backup, index) => backup === before[index]);
+    if (!isSame) this.#listed = { published, inOrder: inOrder(published) };
+    return this.#listed.inOrder;
+  }
+
+  #namesAmong(entries: ReadonlySet<string>): readonly string[] {
+    if (this.#names.entries !== entries) this.#names = { entries, names: [...entries].filter(isBackupName) };
+    return this.#names.names;
+  }
+
+  async #lookAt(names: readonly string[]): Promise<readonly Backup[]> {
+    const backups: (Backup | null)[] = [];
+    const changed: string[] = [];
+    for (const [index, name] of names.entries()) {
+      // A look takes some microseconds, and the app is not to wait for thousands of them.
+      if (index % LOOKS_IN_A_ROW === LOOKS_IN_A_ROW - 1) await nextTurn();
+      const known = this.#known.get(name);
+      if (known && this.#isAsKnown(name, known)) backups.push(known.backup);
+      else changed.push(name);
+    }
+    const pending = changed.values();
     const reader = async () => {
       for (const name of pending) {
+        // Before it is read: what changes meanwhile is found at the next look.
+        const [manifest, file] = [stampOf(join(this.folder, manifestName(name))), stampOf(join(this.folder, name))];
         const backup = await this.#read(name);
-        if (backup && !(backup.manifest === null && backup.fault === null && unpublished.has(name)))
-          backups.push(backup);
+        this.#known.set(name, { manifest, file, backup });
+        backups.push(backup);
       }
     };
     await Promise.all(Array.from({ length: READERS_MAX }, reader));
-    for (const name of this.#cache.keys()) if (!entries.has(name)) this.#cache.delete(name);
-    return inOrder(backups);
+    return backups.filter((backup) => backup !== null);
+  }
+
+  #isAsKnown(name: string, { manifest, file }: Known): boolean {
+    return isUnchanged(join(this.folder, manifestName(name)), manifest) && isUnchanged(join(this.folder, name), file);
   }
 
   /** @throws BackupError BAD_NAME when it is not a backup's name, NO_BACKUP when there is none of that name. */
@@ -92,7 +150,7 @@ export class Catalog {
   /** Names that a killed run was about to publish; none if another user's run left the folder closed to us. */
   async unpublished(): Promise<ReadonlySet<string>> {
     try {
-      return new Set((await readdir(join(this.folder, STAGING_FOLDER))).filter(isBackupName));
+      return new Set([...(await this.#staged.read())].filter(isBackupName));
     } catch (error) {
       if (['ENOENT', 'EACCES', 'EPERM', 'ENOTDIR'].includes(errnoCode(error) ?? '')) return new Set();
       throw BackupError.from(error);
@@ -233,9 +291,9 @@ export class Catalog {
     }
   }
 
-  async #entries(): Promise<ReadonlySet<string>> {
+  async #namesHere(): Promise<ReadonlySet<string>> {
     try {
-      return new Set(await readdir(this.folder));
+      return await this.#entries.read();
     } catch (error) {
       if (errnoCode(error) === 'ENOENT') return new Set();
       throw explainFolderError(error, this.folder);
@@ -275,12 +333,7 @@ export class Catalog {
     const found = await statOrNull(path);
     if (!found) return { manifest: null, fault: null };
     if (!found.isFile()) return { manifest: null, fault: 'its manifest is not a plain file' };
-    const key = `${found.ino}.${found.size}.${found.mtimeMs}`;
-    const cached = this.#cache.get(name);
-    if (cached?.key === key) return cached;
-    const read = { key, ...(await readManifestFile(path, name, found)) };
-    this.#cache.set(name, read);
-    return read;
+    return await readManifestFile(path, name, found);
   }
 }
 

@@ -10,14 +10,13 @@ import type { FollowedDatabase } from '../sqlite/followed-database.ts';
 import { pageFrames } from '../sqlite/wal.ts';
 import { isAllMerged, type LogIndex } from '../sqlite/wal-index.ts';
 import type { LocalSegment, LocalStream } from './local-stream.ts';
+import { LogProof } from './log-proof.ts';
 import { beginOfLog, followsOn, isStillThere, type LogPosition, type LogTail, readLogTail } from './log-tail.ts';
+import { Lost } from './lost.ts';
 import { type PageSums, sumPage } from './page-sums.ts';
 import { HEADER_FIELDS, positionFields } from './position.ts';
 import { inTurns } from './rest.ts';
 import { bookmarkOf } from './segment.ts';
-
-/** The log can't be proven to go on from where it was captured. */
-export class Lost extends Error {}
 
 /** The newest moment of the stream, and what is known of it. */
 export interface StreamHead {
@@ -49,7 +48,11 @@ export interface LogEnd {
 /** How often to look again when a log begins anew just while we look. */
 const LOOKS_MAX = 20;
 const PAGES_PER_STEP = 64;
+/** What is copied into memory while the pin moves. */
+const COPIED_BYTES_MAX = 16 * 1024 * 1024;
 const NONE: ReadonlySet<number> = new Set();
+
+class TailTooLong extends Error {}
 
 export class Capture {
   readonly #database: FollowedDatabase;
@@ -59,6 +62,7 @@ export class Capture {
   /** Position up to which the log was read; the head follows once that is written. */
   #read: LogPosition | null;
   #waiting: ReadTail[] = [];
+  readonly #proof: LogProof;
   /** Pages with frames in the log as it is now. */
   readonly #inLog = new Set<number>();
   /** The pin was taken at this position: should the log begin anew, nothing lies between. */
@@ -69,14 +73,21 @@ export class Capture {
     this.#stream = stream;
     this.#head = head;
     this.#read = head.position;
+    this.#proof = new LogProof(database.log);
     this.#now = now;
   }
 
-  /** Pages with frames in the log, so that the main file may hold older ones. */
+  /**
+   * Pages with frames in the log, so that the main file may hold older ones.
+   *
+   * @throws NotCaptured: what the main file was given is compared with the log first.
+   */
   pagesInLog(): ReadonlySet<number> {
     const index = this.#database.index();
     const isAllInMain = isAllMerged(index) && this.#isOf(index) && index.frames === this.#read?.frames;
-    return isAllInMain ? NONE : this.#inLog;
+    if (!isAllInMain) return this.#inLog;
+    if (this.#waiting.length === 0) this.#proof.prove(this.#head.position, this.#head.sums);
+    return NONE;
   }
 
   get head(): StreamHead {
@@ -86,6 +97,7 @@ export class Capture {
   /** The pin was just taken, and the position proven. */
   startAt(position: LogPosition | null): void {
     this.#read = position;
+    if (isAllMerged(this.#database.index())) this.#proof.startAt(position);
     if (position !== null)
       for (const number of pageFrames(this.#database.log, position.frames).keys()) this.#inLog.add(number);
     this.#mayBeginAnew = true;
@@ -149,23 +161,34 @@ export class Capture {
   /**
    * Moves the pin to the end of the log. What came since the last capture is read before the old pin is gone, and written
    * by the next `capture`.
+   *
+   * @returns false after a long transaction, which must be captured first: what is read now is kept in memory.
+   * @throws NotCaptured: what was captured is compared with the log while it is held.
    */
-  movePin(): void {
-    this.#requireWritten();
-    this.#database.movePin(() => this.#readTail({ mayWait: true }));
+  movePin(): boolean {
+    this.#proveWritten();
+    try {
+      this.#database.movePin(() => this.#readTail({ mayWait: true }));
+    } catch (error) {
+      if (error instanceof TailTooLong) return false;
+      throw error;
+    }
     this.#mayBeginAnew = true;
+    return true;
   }
 
-  /** As `FollowedDatabase.drain`. */
+  /** As `FollowedDatabase.drain`; throws as `movePin` does. */
   drain(framesMax: number, whenDrained: (() => void) | null = null): { readonly isDrained: boolean } | null {
-    this.#requireWritten();
+    this.#proveWritten();
     const drained = this.#database.drain(() => this.#readTail({ mayWait: true }), framesMax, whenDrained);
     if (drained !== null) this.#mayBeginAnew = true;
     return drained;
   }
 
-  #requireWritten(): void {
+  #proveWritten(): void {
     if (this.#waiting.some(({ copies }) => copies === null)) throw new Error('the pin moves once all is written');
+    // Copies are compared once they are written.
+    if (this.#waiting.length === 0) this.#proof.prove(this.#head.position, this.#head.sums);
   }
 
   /** @param mayWait its pages are copied: the log may begin anew before they are written. */
@@ -177,9 +200,10 @@ export class Capture {
       if (from === 'again') continue;
       const untilFrames = end?.salts === index.salts ? Math.min(end.frames, index.frames) : index.frames;
       if (from === null || from.frames >= untilFrames) return;
+      if (mayWait && (untilFrames - from.frames) * from.pageSize > COPIED_BYTES_MAX) throw new TailTooLong();
       const tail = readLogTail(this.#database.log, from, untilFrames);
       if (tail === null) continue;
-      const copies = mayWait ? copyPages(this.#database.log, tail) : null;
+      const copies = mayWait ? copyPages(this.#database.log, tail.position, from.frames) : null;
       const before = { position: this.#read, mayBeginAnew: this.#mayBeginAnew };
       // Consumed without a new beginning: what lies behind is a log that goes on, until the next pin.
       this.#mayBeginAnew = false;
@@ -243,6 +267,7 @@ export class Capture {
     const segment = await this.#stream.add(written);
     sums.accept(change);
     this.#head = { ...this.#head, txid: next, at, position: tail.position };
+    if (read.copies !== null) this.#proof.proveCopies(read.copies, tail.position, sums);
     return segment;
   }
 }
@@ -279,7 +304,9 @@ export function* encodePages(
   }
 }
 
-function copyPages(log: number, { pages, position: { pageSize } }: LogTail): ReadonlyMap<number, Buffer> {
+/** The newest of each page behind `after` and up to the position, whatever the tail takes them to be. */
+function copyPages(log: number, { frames, pageSize }: LogPosition, after: number): ReadonlyMap<number, Buffer> {
+  const pages = pageFrames(log, frames, after);
   const copies = Buffer.allocUnsafeSlow(pages.size * pageSize);
   const copied = new Map<number, Buffer>();
   for (const [number, place] of pages) {

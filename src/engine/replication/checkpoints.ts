@@ -32,6 +32,8 @@ export class Checkpoints {
   #notBeforeMs = 0;
   /** Frames when it was tried last in vain. */
   #triedFrames = 0;
+  /** The end of the log for which the pin stands aside. */
+  #asideAt = '';
 
   constructor(database: FollowedDatabase, capture: Capture, limits: Pick<LogLimits, 'refuseLong'>) {
     this.#database = database;
@@ -59,6 +61,22 @@ export class Checkpoints {
     await this.#capture.capture(signal);
   }
 
+  /**
+   * To be called when nothing is new. A checkpoint of the app's own that waits for its readers holds all writers up meanwhile:
+   * until our pin is at the end of the log, and once all is merged, until it is out of it.
+   *
+   * @returns whether the pin was moved.
+   */
+  async standAside(signal?: AbortSignal): Promise<boolean> {
+    const index = this.#database.index();
+    const place = [index.salts, index.frames, isAllMerged(index)].join(' ');
+    if (place === this.#asideAt) return false;
+    const isMoved = this.#capture.movePin();
+    await this.#capture.capture(signal);
+    if (isMoved) this.#asideAt = place;
+    return true;
+  }
+
   /** Takes a pin just when all is merged. @returns false beside writers that leave no gap. */
   async #findGap(signal?: AbortSignal): Promise<boolean> {
     for (let tries = 0; tries < GAPS_TRIED_MAX; tries++) {
@@ -77,7 +95,8 @@ export class Checkpoints {
   async #merge(signal?: AbortSignal): Promise<number> {
     let left = Number.POSITIVE_INFINITY;
     for (let round = 0; round < ROUNDS_MAX; round++) {
-      this.#limits.refuseLong();
+      // One long transaction is merged at once.
+      if (round > 0) this.#limits.refuseLong();
       this.#capture.movePin();
       await this.#capture.capture(signal);
       this.#database.checkpoint();

@@ -29,11 +29,14 @@ interface Merge {
 
 type Listed = Pick<LocalStream, 'segments'>;
 
-/** The merges that are due, finer levels first; those of coarser levels see what the finer ones made at the next look. */
+/** The merges that are due of the finest level that has any; those of coarser levels see what they made at the next look. */
 export function dueMerges(stream: Listed, marks: ReadonlySet<bigint>, now: Date): readonly Merge[] {
-  const merges = [...WINDOWS_MS].flatMap(([level, windowMs]) => mergesInto(level, windowMs, stream, marks, now));
+  for (const [level, windowMs] of WINDOWS_MS) {
+    const merges = mergesInto(level, windowMs, stream, marks, now);
+    if (merges.length > 0) return merges;
+  }
   const whole = dueWhole(stream, now);
-  return whole === null ? merges : [...merges, whole];
+  return whole === null ? [] : [whole];
 }
 
 /** All pages were read from the database then; what lies before does not lead over it. */

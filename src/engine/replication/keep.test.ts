@@ -57,16 +57,15 @@ class Simulation {
   }
 
   upkeep(now: Date): void {
-    for (
-      let [merge] = dueMerges(this, this.marks, now);
-      merge !== undefined;
-      [merge] = dueMerges(this, this.marks, now)
-    ) {
-      const [first, last] = [merge.from[0], merge.from.at(-1)];
-      if (first === undefined || last === undefined) throw new Error('nothing to merge');
-      for (const [index, one] of merge.from.slice(1).entries())
-        expect(one.minTxid).toBe((merge.from[index]?.maxTxid ?? 0n) + 1n);
-      this.segments = inOrder([...this.segments, segment(merge.level, first.minTxid, last.maxTxid, last.at)]);
+    const due = () => dueMerges(this, this.marks, now);
+    for (let merges = due(); merges.length > 0; merges = due()) {
+      const made = merges.map(({ level, from }) => {
+        const [first, last] = [from[0], from.at(-1)];
+        if (first === undefined || last === undefined) throw new Error('nothing to merge');
+        expect(from.slice(1).every(({ minTxid }, index) => minTxid === (from[index]?.maxTxid ?? 0n) + 1n)).toBe(true);
+        return segment(level, first.minTxid, last.maxTxid, last.at);
+      });
+      this.segments = inOrder([...this.segments, ...made]);
     }
     const { remove, isOver } = planKeep(this.segments, this.marks, { windowsMs, bytesMax: this.bytesMax }, now);
     const gone = new Set(remove);
@@ -138,7 +137,7 @@ test('nothing is merged over a mark, a new beginning, or a change of the page si
   stream.commit(new Date(minutes(10).getTime() + 6_000), { pageSize: 8192 });
   stream.startAnew(new Date(minutes(10).getTime() + 7_000));
   stream.commit(new Date(minutes(10).getTime() + 8_000));
-  const merges = dueMerges(stream, stream.marks, minutes(12)).filter(({ level }) => level === 1);
+  const merges = dueMerges(stream, stream.marks, minutes(12));
   const spans = merges.map(({ from }) => `${from[0]?.minTxid}-${from.at(-1)?.maxTxid}`);
   expect(spans).toEqual(['2-3', '4-5', '6-6', '8-8']);
 });

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { addFailedCommit } from '../../../tests/support/failed-commit.ts';
 import { scratchFolders } from '../../../tests/support/scratch.ts';
 import { type SqlProcess, startSqlProcess } from '../../../tests/support/sql-process.ts';
 import { materialize } from './materialize.ts';
@@ -128,6 +129,21 @@ test('the log begins anew again and again, by us and by the app, and nothing is 
   await running.stop();
   expect(await restored(folder, { latest: true })).toBe(await content(app));
   expect(running.statuses.some(({ rebased }) => rebased !== null)).toBe(false);
+});
+
+test('checkpoints of the app that wait for all readers do not wait for us', async () => {
+  const { path, app, folder } = await startApp();
+  const running = start(path, folder);
+  await running.until(({ phase }) => phase === 'capturing');
+  await app.run('PRAGMA busy_timeout = 50000');
+  for (const mode of ['TRUNCATE', 'RESTART', 'FULL', 'TRUNCATE', 'RESTART', 'FULL']) {
+    await insert(app, 20);
+    const [row] = await app.run(`PRAGMA wal_checkpoint(${mode})`);
+    expect([mode, row?.['busy']]).toEqual([mode, 0]);
+  }
+  await running.replicator.flush();
+  expect(await restored(folder, { latest: true })).toBe(await content(app));
+  expect(running.statuses.at(-1)?.rebased).toBeNull();
 });
 
 describe('stopped and started again', () => {
@@ -307,6 +323,19 @@ describe('planted faults are found, and named rightly', () => {
     const { rebased } = await running.until((status) => status.rebased !== null && status.phase === 'capturing');
     expect(rebased?.reason).toBe('its checksums are lost');
     await insert(app, 1);
+  });
+
+  test('a commit that failed is behind the end of the log, and is not captured', async () => {
+    const { path, app, folder, running } = await captured();
+    await insert(app, 1);
+    const { bookmark } = await running.replicator.flush();
+    addFailedCommit(path, "INSERT INTO t (text) VALUES ('phantom')");
+    expect((await running.replicator.flush()).bookmark).toBe(bookmark);
+    expect(await restored(folder, { latest: true })).toBe(await content(app));
+    await insert(app, 1);
+    await running.replicator.flush();
+    expect(await restored(folder, { latest: true })).toBe(await content(app));
+    expect(running.statuses.at(-1)?.rebased).toBeNull();
   });
 
   test('a segment that is lost, and one of another database', async () => {

@@ -10,22 +10,24 @@ import { takeLock } from '../disk/lock.ts';
 import { makePrivateFolder } from '../disk/private-folder.ts';
 import { FollowedDatabase } from '../sqlite/followed-database.ts';
 import { BackupHolds } from './backup-holds.ts';
-import { Capture, Lost, type StreamHead } from './capture.ts';
+import { Capture, type StreamHead } from './capture.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { provenPosition, removeDrainedNote, writeDrainedNote } from './continuity.ts';
 import { LocalStream } from './local-stream.ts';
 import { LogLimits } from './log-limits.ts';
+import { NotCaptured } from './log-proof.ts';
 import { LogWatcher } from './log-watcher.ts';
+import { Lost } from './lost.ts';
 import { MARKS_LOCK, type Mark, readMarks, writeMarks } from './marks.ts';
 import { readPause, removePause, REPLICATOR_LOCK, writePause } from './pause.ts';
 import { positionOf } from './position.ts';
 import { rebase } from './rebase.ts';
 import { inTurns } from './rest.ts';
 import { bookmarkOf } from './segment.ts';
-import { type StreamStatus, writeStatus } from './status.ts';
+import { readStatus, type StreamStatus, writeStatus } from './status.ts';
 import { saveSums, sumsOfNewest } from './sums-file.ts';
 import { Upkeep, type UpkeepPolicy } from './upkeep.ts';
-import { type Untrue, Witness } from './witness.ts';
+import { streamUntrue, type Untrue, Witness } from './witness.ts';
 
 export interface FollowOptions extends UpkeepPolicy {
   readonly databasePath: string;
@@ -47,6 +49,7 @@ interface Captured {
 
 const RETRY_MS = 1_000;
 const RETRY_MS_MAX = 60_000;
+const ASIDE_MS = 20;
 /** A status is told when it changes, and as a sign of life. */
 const TELL_MS = 5_000;
 /** A restore takes the lock at once when we let it go. */
@@ -76,6 +79,7 @@ export class Replicator {
     this.#options = options;
     this.#context = context;
     this.#stream = new LocalStream(options.folder);
+    this.#isStreamUntrue = isUntrueStill(readStatus(options.folder));
   }
 
   /** Resolves when all that was committed before the call is captured. */
@@ -216,25 +220,30 @@ export class Replicator {
       await this.backups.serve(capture, signal);
       const flushes = this.#flushes.splice(0);
       const lookedAt = now();
+      let isAside = false;
       try {
         await this.#markPending(capture);
         const segment = await capture.capture(signal);
         for (const { resolve } of flushes.splice(0)) resolve(capturedBy(capture));
-        this.#tellCaught(capture, lookedAt, limits);
         await checkpoints.look(signal);
+        this.#tellCaught(capture, lookedAt, limits.look(), upkeep);
         this.#noteWitness(witness.look(capture));
         // What is left must not be removed while something is untrue.
         if (this.#status.untrue?.at !== 'file') upkeep.look(capture.head);
+        isAside = segment === null && (await checkpoints.standAside(signal));
         if (segment === null) watcher.listen();
       } catch (error) {
         this.#flushes.unshift(...flushes);
         if (!(error instanceof Lost)) throw error;
+        if (error instanceof NotCaptured) this.#tellUntrue('stream', streamUntrue(error.page, database.path));
         // Opened anew, the position is proven once more or the database is read.
         this.#lost = error.message;
         return;
       }
       if (this.#flushes.length > 0 || this.backups.areWanted) continue;
-      await this.#sleep(watcher.isListening ? intervalMs : intervalMs - (now().getTime() - lookedAt.getTime()));
+      // Somebody may wait for the next step.
+      if (isAside) await this.#sleep(Math.min(ASIDE_MS, intervalMs));
+      else await this.#sleep(watcher.isListening ? intervalMs : intervalMs - (now().getTime() - lookedAt.getTime()));
     }
   }
 
@@ -244,12 +253,14 @@ export class Replicator {
       if (this.#status.untrue?.at === 'file') this.#tell({ untrue: null });
       return;
     }
-    const { at, error } = untrue;
+    if (untrue.at === 'stream') throw new NotCaptured(untrue.page);
+    this.#tellUntrue(untrue.at, untrue.error);
+  }
+
+  #tellUntrue(at: 'file' | 'stream', error: BackupError): void {
     const since = this.#status.untrue?.since ?? this.#context.now().toISOString();
     this.#tell({ untrue: { at, since, error: error.toJSON() } });
-    if (at === 'file') return;
-    this.#isStreamUntrue = true;
-    throw new Lost('the stream was not what was committed');
+    if (at === 'stream') this.#isStreamUntrue = true;
   }
 
   #wasReplaced(database: FollowedDatabase): void {
@@ -272,7 +283,7 @@ export class Replicator {
 
   /** A last capture; then what proves at the next start that nothing was missed. */
   async #end(capture: Capture, checkpoints: Checkpoints): Promise<void> {
-    const { folder } = this.#options;
+    const { folder, databasePath } = this.#options;
     try {
       await capture.capture();
       const stamp = await checkpoints.drainForEnd();
@@ -283,19 +294,19 @@ export class Replicator {
       // A first boot reads it, and says what it misses.
       this.#writeNow();
     } catch (error) {
+      if (error instanceof NotCaptured) this.#tellUntrue('stream', streamUntrue(error.page, databasePath));
       // The next start finds out what was missed.
       this.#tell({ error: BackupError.from(error).toJSON() });
     }
   }
 
-  #tellCaught(capture: Capture, lookedAt: Date, limits: LogLimits): void {
-    const { logBytes, warning } = limits.look();
+  #tellCaught({ head }: Capture, lookedAt: Date, log: ReturnType<LogLimits['look']>, upkeep: Upkeep): void {
     this.#tell({
-      ...{ phase: 'capturing', pause: null, error: null, caughtUpAt: lookedAt.toISOString(), logBytes },
-      ...newestOf(capture.head),
+      ...{ phase: 'capturing', pause: null, error: null, caughtUpAt: lookedAt.toISOString(), logBytes: log.logBytes },
+      ...newestOf(head),
       sizeBytes: this.#stream.sizeBytes,
       oldestAt: this.#stream.level(9)[0]?.at.toISOString() ?? null,
-      warnings: [this.#doubt, warning].flatMap((text) => text ?? []),
+      warnings: [this.#doubt, log.warning, ...upkeep.warnings()].flatMap((text) => text ?? []),
     });
   }
 
@@ -311,10 +322,11 @@ export class Replicator {
   }
 
   /** For other processes: what changed, and the newest moment now and then. */
-  #write({ phase, error, untrue }: StreamStatus): void {
-    const isOther = phase !== this.#status.phase || error?.message !== this.#status.error?.message;
+  #write(before: StreamStatus): void {
+    const newsOf = ({ phase, error, untrue, rebased, warnings }: StreamStatus) =>
+      JSON.stringify([phase, error?.message, untrue?.since, rebased?.at, warnings.length]);
     const isDue = performance.now() - this.#writtenMs >= TELL_MS && this.#status.bookmark !== this.#writtenBookmark;
-    if (!isOther && !isDue && untrue?.since === this.#status.untrue?.since) return;
+    if (!isDue && newsOf(before) === newsOf(this.#status)) return;
     this.#writeNow();
   }
 
@@ -364,6 +376,11 @@ export class Replicator {
 
 function capturedBy({ head }: Capture): Captured {
   return { bookmark: bookmarkOf(head.txid), at: head.at };
+}
+
+/** It was found at fault, and had no time to begin anew. */
+function isUntrueStill(told: StreamStatus | null): boolean {
+  return told?.untrue?.at === 'stream' && (told.rebased?.at ?? '') < told.untrue.since;
 }
 
 function newestOf({ txid, at }: StreamHead): Pick<StreamStatus, 'bookmark' | 'at'> {

@@ -17,6 +17,8 @@ export interface UpkeepPolicy {
 
 const EVERY_MS = 10_000;
 const FREE_SHARE = 1 / 4;
+const OVER =
+  'The stream takes more than it may (BACKUP_CONTINUOUS_LOCAL_MAX, or a quarter of the free disk), and all of it is still needed.';
 /** The checksums of a large database are written seldom. */
 const SAVE_SUMS_MS = 60 * 60 * 1_000;
 
@@ -29,6 +31,7 @@ export class Upkeep {
   #nextMs = 0;
   #savedMs = performance.now();
   #fault: BackupError | null = null;
+  /** The stream is larger than it may be, and nothing more can be removed. */
   #isOver = false;
 
   constructor(stream: LocalStream, policy: UpkeepPolicy, now: () => Date) {
@@ -37,13 +40,13 @@ export class Upkeep {
     this.#now = now;
   }
 
-  get fault(): BackupError | null {
-    return this.#fault;
-  }
-
-  /** The stream is larger than it may be, and nothing more can be removed. */
-  get isOver(): boolean {
-    return this.#isOver;
+  /** What should be known, in whole sentences. */
+  warnings(): readonly string[] {
+    const fault = this.#fault;
+    return [
+      ...(fault ? [`What was captured cannot be merged or removed: ${fault.message}. ${fault.hint}`] : []),
+      ...(this.#isOver ? [OVER] : []),
+    ];
   }
 
   /** Begins what is due, if nothing runs. */
@@ -68,20 +71,22 @@ export class Upkeep {
       });
   }
 
+  /** Resolves when what runs has ended. */
+  async ended(): Promise<void> {
+    await this.#running;
+  }
+
   async stop(): Promise<void> {
     this.#abort.abort();
-    await this.#running;
+    await this.ended();
   }
 
   async #run(): Promise<void> {
     const { signal } = this.#abort;
     const marks = markedTxids(readMarks(this.#stream.folder));
-    for (let due = dueMerges(this.#stream, marks, this.#now()); due.length > 0;) {
-      const [first] = due;
-      if (first === undefined) break;
-      await mergeOne(this.#stream, first, signal);
-      due = dueMerges(this.#stream, marks, this.#now());
-    }
+    const due = () => dueMerges(this.#stream, marks, this.#now());
+    for (let merges = due(); merges.length > 0; merges = due())
+      for (const merge of merges) await mergeOne(this.#stream, merge, signal);
     const sizeBytes = this.#stream.sizeBytes;
     const bytesMax = this.#policy.bytesMax ?? (diskRoom(this.#stream.folder).freeBytes + sizeBytes) * FREE_SHARE;
     const { remove, isOver } = planKeep(this.#stream.segments, marks, { ...this.#policy, bytesMax }, this.#now());

@@ -24,7 +24,14 @@ export type Untrue =
   /** The page of the live file is not what was committed. */
   | { readonly at: 'file'; readonly error: BackupError }
   /** The page of the stream is not what was captured. */
-  | { readonly at: 'stream'; readonly error: BackupError };
+  | { readonly at: 'stream'; readonly page: number };
+
+/** The stream is at fault. */
+export function streamUntrue(page: number, path: string): BackupError {
+  return new BackupError('STREAM_UNTRUE', `page ${page} of the stream is not what was committed to ${path}`, {
+    hint: 'The stream begins anew with all pages. Moments before may be wrong: a restore of one says so. Check the disk that holds the backups.',
+  });
+}
 
 export class Witness {
   readonly #database: FollowedDatabase;
@@ -89,14 +96,7 @@ export class Witness {
       });
       return { at: 'file', error };
     }
-    const error = new BackupError(
-      'STREAM_UNTRUE',
-      `page ${number} of the stream is not what was committed to ${path}`,
-      {
-        hint: 'The stream begins anew with all pages. Moments before may be wrong: a restore of one says so. Check the disk that holds the backups.',
-      },
-    );
-    return { at: 'stream', error };
+    return { at: 'stream', page: number };
   }
 }
 

@@ -55,12 +55,12 @@ function readIfThere<Result>(path: string, absent: Result, read: (log: number) =
   }
 }
 
-/** Where in the log the newest copy of each page lies, among its first so many frames. */
-export function pageFrames(log: number, frames: number): ReadonlyMap<number, number> {
+/** Where in the log the newest copy of each page lies, among its first so many frames, or those of them behind `after`. */
+export function pageFrames(log: number, frames: number, after = 0): ReadonlyMap<number, number> {
   const frameBytes = FRAME_HEADER_BYTES + readLogHeader(log).readUInt32BE(8);
   const positions = new Map<number, number>();
   const header = Buffer.alloc(FRAME_HEADER_BYTES);
-  for (let frame = 0; frame < frames; frame++) {
+  for (let frame = after; frame < frames; frame++) {
     const position = WAL_HEADER_BYTES + frame * frameBytes;
     readSync(log, header, 0, FRAME_HEADER_BYTES, position);
     positions.set(header.readUInt32BE(0), position + FRAME_HEADER_BYTES);

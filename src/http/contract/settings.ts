@@ -22,6 +22,8 @@ export const config = z.object({
   localPath: z.string(),
   databasePath: z.string(),
   cron: z.string().nullable(),
+  /** A webhook or a heartbeat is set: somebody elsewhere hears of failures. */
+  notifies: z.boolean(),
   s3: z.object({
     configured: z.boolean(),
     bucket: z.string().nullable(),

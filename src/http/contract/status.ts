@@ -107,7 +107,10 @@ export const status = z.object({
     name: z.string(),
     path: z.string(),
     exists: z.boolean(),
+    /** With its write-ahead log. */
     sizeBytes: z.number(),
+    /** The log alone: it says nothing of how large a backup will be. */
+    logBytes: z.number(),
     changedAt: time.nullable(),
     /** Against the oldest backup of the last 24 hours; null if there is none. */
     growthBytes: z.number().nullable(),

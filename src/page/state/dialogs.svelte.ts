@@ -1,5 +1,5 @@
 /** What lies over the page: at most one dialog, and whether the configuration is open in it. */
-import type { Backup } from '../../http/contract.ts';
+import type { Backup, SetUp } from '../../http/contract.ts';
 import type { Target } from '../api.ts';
 import { dashboard } from './dashboard.svelte.ts';
 
@@ -23,9 +23,13 @@ type Dialog =
 class Dialogs {
   open = $state.raw<Dialog | null>(null);
   configuration = $state(false);
+  /** What is being set up; a webhook and a heartbeat stand in the configuration. */
+  setUp = $state<SetUp['part'] | null>(null);
   /** The open configuration shall test the connection to that one. */
   connectionTest = $state<Target | null>(null);
   tab = $state<'history' | 'log' | 'checkup'>('history');
+  /** What is searched for in the history. */
+  wanted = $state('');
   /** The run that is unfolded in the run log. */
   run = $state<string | null>(null);
   /** The run that shall be brought into view as soon as the run log shows it. */
@@ -51,6 +55,15 @@ class Dialogs {
   testConnection(target: Target): void {
     this.configuration = true;
     this.connectionTest = target;
+  }
+
+  /** `#set-up-s3` opens the set-up of S3, wherever such a link stands. */
+  followHash(): void {
+    const [, part] = /^#set-up-(s3|folder|webhook|heartbeat)$/.exec(location.hash) ?? [];
+    if (part === undefined) return;
+    history.replaceState(history.state, '', location.pathname + location.search);
+    this.setUp = part as SetUp['part']; // one of the four
+    if (part === 'webhook' || part === 'heartbeat') this.configuration = true;
   }
 
   showRun(id: string): void {

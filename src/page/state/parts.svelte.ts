@@ -6,17 +6,22 @@ import { dialogs } from './dialogs.svelte.ts';
 import { passwordAgain } from './password.svelte.ts';
 import { toasts } from './toasts.svelte.ts';
 
-class Parts {
+class Parts<Module> {
   /** Null until they are there. */
-  loaded = $state.raw<typeof import('../on-demand.ts') | null>(null);
+  loaded = $state.raw<Module | null>(null);
+  readonly #fetch: () => Promise<Module>;
   #isAsked = false;
   #hasFailed = false;
+
+  constructor(fetch: () => Promise<Module>) {
+    this.#fetch = fetch;
+  }
 
   /** @param options.isPressed somebody asked for one of them; what shows by itself is tried once. */
   want({ isPressed }: { readonly isPressed: boolean }): void {
     if (this.#isAsked || (this.#hasFailed && !isPressed)) return;
     this.#isAsked = true;
-    void import('../on-demand.ts').then(
+    void this.#fetch().then(
       (loaded) => {
         this.loaded = loaded;
       },
@@ -30,6 +35,7 @@ class Parts {
     dialogs.close();
     if (passwordAgain.isAsked) passwordAgain.settle(false);
     dialogs.configuration = false;
+    dialogs.setUp = null;
     dialogs.tab = 'history';
     toasts.show({
       tone: 'bad',
@@ -40,4 +46,7 @@ class Parts {
   }
 }
 
-export const parts = new Parts();
+export const parts = new Parts(() => import('../on-demand.ts'));
+/** What sets up a bucket, a folder, a webhook: apart, because it is wanted once. */
+export const setUpParts = new Parts(() => import('../set-up-parts.ts'));
+export const placeParts = new Parts(() => import('../places.ts'));

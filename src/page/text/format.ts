@@ -212,7 +212,8 @@ export function said(error: { message: string; hint: string }): string {
   return `${sentence(error.message)} ${sentence(error.hint)}`.trim();
 }
 
-function dayName(ms: number, nowMs: number, zone: string): string {
+/** "22 November", with the year if it is another one. */
+export function dayName(ms: number, nowMs: number, zone: string): string {
   const sameYear = dayKey(ms, zone).slice(0, 4) === dayKey(nowMs, zone).slice(0, 4);
   return formatter(zone, {
     day: 'numeric',

@@ -19,9 +19,17 @@ import type { RemoteTarget } from '../targets/remote-target.ts';
 import { openBackup } from './opened-backup.ts';
 import type { FromTarget, ListOptions, OpenedBackup } from '../service-port.ts';
 
+interface ShownItem {
+  readonly before: KnownBackup | null;
+  readonly isLocal: boolean;
+  readonly item: BackupItem;
+}
+
 export class Backups {
   readonly #context: ServiceContext;
   readonly #targets: RemoteTargets;
+  /** Items of backups in the folder: each holds for as long as the catalog gives the same backup, and the same before it. */
+  readonly #shown = new WeakMap<KnownBackup, ShownItem>();
 
   constructor(context: ServiceContext, targets: RemoteTargets) {
     this.#context = context;
@@ -103,11 +111,13 @@ export class Backups {
     const before = beforeEach(siblings);
     const { folder } = this.#context;
     const remotes = this.#targets.all.map((remote) => ({ remote, uploads: remote.uploads.states() }));
-    return backups.map((backup) =>
-      toBackupItem(backup, {
-        isLocal: here.has(backup.name),
-        before: before.get(backup.name) ?? null,
-        folder: folder.named,
+    return backups.map((backup) => {
+      const facts = { isLocal: here.has(backup.name), before: before.get(backup.name) ?? null };
+      // What is at a target is known anew with each listing there.
+      const shown = remotes.length === 0 ? this.#shown.get(backup) : undefined;
+      if (shown?.before === facts.before && shown.isLocal === facts.isLocal) return shown.item;
+      const item = toBackupItem(backup, {
+        ...{ ...facts, folder: folder.named },
         remotes: remotes.map(({ remote, uploads }) => ({
           target: remote.target,
           address: remote.address,
@@ -115,8 +125,10 @@ export class Backups {
           ...lookedUp(remote, backup.name),
           upload: uploads.get(backup.name),
         })),
-      }),
-    );
+      });
+      if (remotes.length === 0) this.#shown.set(backup, { ...facts, item });
+      return item;
+    });
   }
 
   /**

@@ -187,9 +187,10 @@ export class LookAtAll {
   #lookAtDatabase(): Omit<Status['database'], 'growthBytes'> {
     const { database, now } = this.#context;
     const base = { name: database.name, path: database.named };
-    if (!existsSync(database.path)) return { ...base, exists: false, sizeBytes: 0, changedAt: null };
+    if (!existsSync(database.path)) return { ...base, exists: false, sizeBytes: 0, logBytes: 0, changedAt: null };
     const stamp = stampDatabase(database.path, { nowMs: now().getTime() });
-    const sizeBytes = stamp.main.sizeBytes + (stamp.wal?.sizeBytes ?? 0);
-    return { ...base, exists: true, sizeBytes, changedAt: changedAt(stamp) };
+    const logBytes = stamp.wal?.sizeBytes ?? 0;
+    const sizeBytes = stamp.main.sizeBytes + logBytes;
+    return { ...base, exists: true, sizeBytes, logBytes, changedAt: changedAt(stamp) };
   }
 }

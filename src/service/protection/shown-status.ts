@@ -22,6 +22,8 @@ export interface Status {
     readonly exists: boolean;
     /** Main file and write-ahead log together. */
     readonly sizeBytes: number;
+    /** The write-ahead log alone. */
+    readonly logBytes: number;
     readonly changedAt: Date | null;
     /** From the oldest backup of the last 24 hours to the newest; null if there is none. */
     readonly growthBytes: number | null;

@@ -73,7 +73,7 @@ function compose(
         remotes: remotes(backup.name, index === 0),
       }),
     ),
-    database: { name: 'shop.sqlite', path: 'shop.sqlite', exists: true, sizeBytes: 8_192, changedAt: now },
+    database: { name: 'shop.sqlite', path: 'shop.sqlite', exists: true, sizeBytes: 8_192, logBytes: 0, changedAt: now },
     targets: [
       { ...about, target: 's3', enabled: s3 !== null, error: s3Error },
       ...(other ? [{ ...about, target: 'offsite-eu', enabled: true }] : []),

@@ -12,6 +12,8 @@ export interface BackupConfig extends Settings {
   readonly localPath: string;
   readonly databasePath: string;
   readonly cron: string | null;
+  /** A webhook or a heartbeat is set: somebody elsewhere hears of failures. */
+  readonly notifies: boolean;
   readonly s3: {
     readonly configured: boolean;
     readonly bucket: string | null;

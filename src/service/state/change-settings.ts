@@ -8,7 +8,7 @@ import { SettingsError } from './settings.ts';
 
 export type SettingsChange = Partial<Settings> & { readonly revert?: readonly (keyof Settings)[] };
 
-export function showConfig({ options, targets, settings, folder, database }: ServiceContext): BackupConfig {
+export function showConfig({ options, targets, voices, settings, folder, database }: ServiceContext): BackupConfig {
   const { cron } = options;
   const { s3 } = targets;
   return {
@@ -18,6 +18,7 @@ export function showConfig({ options, targets, settings, folder, database }: Ser
     localPath: folder.named,
     databasePath: database.named,
     cron: cron ?? null,
+    notifies: Boolean(voices.webhookUrl || voices.heartbeatUrl),
     s3: {
       configured: Boolean(s3),
       bucket: s3?.bucket ?? null,

@@ -1,4 +1,5 @@
 import { expect, test } from 'bun:test';
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -206,5 +207,25 @@ test('runs that were stopped or refused tell nothing of the backups, and the cha
   expect(history.list({ limit: 9 }).map(({ result }) => result)).toEqual(['refused', 'stopped', 'success']);
   expect(history.list({ limit: 9, telling: true }).map(({ result }) => result)).toEqual(['success']);
   expect(history.backupRunsSince(new Date(0)).map(({ result }) => result)).toEqual(['success', 'stopped']);
+  history.close();
+});
+
+test('what is held of the history is never older than what another process recorded', async () => {
+  const path = join(scratch(), 'state.sqlite');
+  const history = new RunHistory(path, { warn: expect.unreachable });
+  history.add(run('one', { kind: 'backup' }));
+  const last = () => history.list({ limit: 1, kind: 'backup' })[0]?.id;
+  expect([last(), last()]).toEqual(['one', 'one']);
+  const program = `
+    import { DatabaseSync } from 'node:sqlite';
+    const state = new DatabaseSync(process.argv[1]);
+    state.exec("UPDATE runs SET id = 'another'");`;
+  const { status } = spawnSync(process.execPath, ['--config=/dev/null', '--no-env-file', '-e', program, path]);
+  expect(status).toBe(0);
+  await Promise.resolve();
+  expect(last()).toBe('another');
+  // And of our own at once.
+  history.add(run('two', { kind: 'backup' }));
+  expect(last()).toBe('two');
   history.close();
 });

@@ -7,6 +7,7 @@ import type { ErrorCode } from '../../words/errors.ts';
 import type { Drill, Run, RunKind, RunResult, RunTotal } from '../../words/run.ts';
 import { addTotal, readable, readMark, readRun, readTotal } from './run-rows.ts';
 import type { TargetName } from '../../words/target-word.ts';
+import { OfThisTurn } from './of-this-turn.ts';
 import { openStateDatabase, type StateDatabase } from './state-database.ts';
 
 /** A run from before there were these columns counts for every folder, and for every database. */
@@ -14,6 +15,8 @@ const OF_US = `(folder IS NULL OR folder = $folder)
   AND (database IS NULL OR $databases = '[]' OR database IN (SELECT value FROM json_each($databases)))`;
 
 const KEPT_DAYS = 90;
+const HELD_MAX = 50;
+const HELD_RUNS_MAX = 20;
 const DAY_MS = 86_400_000;
 /** Says who removed it, as the end of a sentence. */
 export const BY_RETENTION = 'by retention';
@@ -39,6 +42,10 @@ export class RunHistory {
 
   readonly #folder: string | null;
   readonly #databases: () => readonly string[];
+  /** Answers of one version of the file. */
+  readonly #held = new Map<string, unknown>();
+  #heldAt = '';
+  readonly #version = new OfThisTurn(() => this.#database.version);
   /** Counted once, and from then on what came after. */
   #counted: Counted | null = null;
 
@@ -104,7 +111,11 @@ export class RunHistory {
   }
 
   /** Newest first, in the order in which they were recorded: a clock that goes back hides no failure. */
-  list({ limit, telling = false, ...filter }: RunFilter & { readonly limit: number }): readonly Run[] {
+  list(filter: RunFilter & { readonly limit: number }): readonly Run[] {
+    return filter.limit > HELD_RUNS_MAX ? this.#list(filter) : this.#hold('list', filter, () => this.#list(filter));
+  }
+
+  #list({ limit, telling = false, ...filter }: RunFilter & { readonly limit: number }): readonly Run[] {
     const conditions = [OF_US];
     // Only what is asked for: an index serves no condition that may be left open.
     if (filter.kind) conditions.push('kind = $kind');
@@ -156,6 +167,10 @@ export class RunHistory {
 
   /** The newest backup run that succeeded, or failed with one of these codes. */
   lastJudgement(codes: readonly ErrorCode[]): Run | null {
+    return this.#hold('judgement', codes, () => this.#lastJudgement(codes));
+  }
+
+  #lastJudgement(codes: readonly ErrorCode[]): Run | null {
     const row = this.#database
       .prepare(
         `SELECT * FROM runs WHERE kind = 'backup' AND ${OF_US}
@@ -168,6 +183,10 @@ export class RunHistory {
 
   /** The newest drill of a target that was not stopped, or that proved as much; of backups, or of captured moments. */
   lastDrill(target: TargetName, proof?: Drill['proof'], of: DrilledKind = 'backups'): Run | null {
+    return this.#hold('drill', { target, proof, of }, () => this.#lastDrill(target, proof, of));
+  }
+
+  #lastDrill(target: TargetName, proof: Drill['proof'] | undefined, of: DrilledKind): Run | null {
     const row = this.#database
       .prepare(
         `SELECT * FROM runs WHERE kind = 'drill' AND result <> 'stopped' AND ${OF_US}
@@ -184,6 +203,10 @@ export class RunHistory {
    * backup, and any later proof counts.
    */
   openDrill(target: TargetName, of: DrilledKind = 'backups'): Run | null {
+    return this.#hold('open drill', { target, of }, () => this.#openDrill(target, of));
+  }
+
+  #openDrill(target: TargetName, of: DrilledKind): Run | null {
     const drills = `kind = 'drill' AND ${OF_US} AND json_extract(drill, '$.target') = $target AND ${drilledKinds[of]}`;
     const row = this.#database
       .prepare(
@@ -253,6 +276,10 @@ export class RunHistory {
   }
 
   note(key: NoteKey): string | null {
+    return this.#hold('note', key, () => this.#note(key));
+  }
+
+  #note(key: NoteKey): string | null {
     const row = this.#database.prepare('SELECT value FROM notes WHERE folder IS ? AND key = ?').get(this.#folder, key);
     return typeof row?.['value'] === 'string' ? row['value'] : null;
   }
@@ -333,12 +360,24 @@ export class RunHistory {
     this.#database.close();
   }
 
+  /** An answer holds for as long as nobody changes the file: a status asks for the same few runs each time. */
+  #hold<Answer>(what: string, parameters: unknown, ask: () => Answer): Answer {
+    const version = this.#version.get();
+    if (version !== this.#heldAt || this.#held.size >= HELD_MAX) this.#held.clear();
+    this.#heldAt = version;
+    const key = JSON.stringify([what, parameters, this.#databases()]);
+    if (!this.#held.has(key)) this.#held.set(key, ask());
+    return this.#held.get(key) as Answer; // asked for by the same key
+  }
+
   /** A full disk or a program that holds the file must not turn a good backup into a failed one. */
   #write(statement: () => unknown): void {
     try {
       statement();
     } catch (error) {
       this.#warn(`The run history could not be written: ${error instanceof Error ? error.message : String(error)}.`);
+    } finally {
+      this.#version.drop();
     }
   }
 }

@@ -56,6 +56,8 @@ export class StateDatabase {
   /** Device and inode of the open file; null for one in memory. */
   #inode: string | null = null;
   #prepared = new Map<string, StatementSync>();
+  /** Counts what was written by this connection, and the files that were opened. */
+  #changes = 0;
   /** In a transaction, which is begun anew as a whole. */
   #isWhole = false;
   /** When the file is tried again, by `performance.now()`; never, unless the fault was of a moment. */
@@ -71,8 +73,21 @@ export class StateDatabase {
     return {
       all: (...values) => this.#carryOut(() => this.#statement(sql).all(...(values as SQLInputValue[]))),
       get: (...values) => this.#carryOut(() => this.#statement(sql).get(...(values as SQLInputValue[]))),
-      run: (...values) => this.#carryOut(() => this.#statement(sql).run(...(values as SQLInputValue[]))),
+      run: (...values) =>
+        this.#carryOut(() => {
+          this.#changes++;
+          return this.#statement(sql).run(...(values as SQLInputValue[]));
+        }),
     };
+  }
+
+  /**
+   * Another text after each change: what was read at the same version is still so. SQLite says whether another connection,
+   * of whichever process, has changed the file (https://sqlite.org/pragma.html#pragma_data_version).
+   */
+  get version(): string {
+    const others = this.#carryOut(() => this.#statement('PRAGMA data_version').get()?.['data_version']);
+    return `${this.#changes}.${others}`;
   }
 
   /** All of it or nothing. Begun anew where the file is found damaged in its middle. */
@@ -87,6 +102,7 @@ export class StateDatabase {
         return result;
       } catch (error) {
         if (database.isTransaction) database.exec('ROLLBACK');
+        this.#changes++;
         throw error;
       } finally {
         this.#isWhole = false;
@@ -143,6 +159,7 @@ export class StateDatabase {
   }
 
   #open(): DatabaseSync {
+    this.#changes++;
     try {
       makePrivateFolder(dirname(this.#path));
       keepPrivate(this.#path);
@@ -168,6 +185,7 @@ export class StateDatabase {
   }
 
   #inMemory(reason: string): DatabaseSync {
+    this.#changes++;
     const passes = isOfMoment();
     const until = passes ? 'files can be opened again' : 'the next start';
     if (passes) this.#againAtMs = performance.now() + RETRY_MS;

@@ -23,6 +23,7 @@ import {
 import { type DatabaseSelf, selfOf } from '../../engine/writer/self.ts';
 import type { StoreWords } from '../../engine/store/store.ts';
 import type { Log } from '../log.ts';
+import { OfThisTurn } from '../state/of-this-turn.ts';
 import type { KnownPlace } from './known-place.ts';
 
 /** As much of a target as is asked here. */
@@ -61,6 +62,8 @@ export class Places {
   readonly #options: PlacesOptions;
   readonly #installationPath: string;
   #seen: { readonly key: string; readonly known: Known } | null = null;
+  #folder: { readonly known: Known; readonly backups: readonly Sourced[]; readonly owned: OwnedFolder } | null = null;
+  readonly #now = new OfThisTurn(() => this.#lookAgain());
   /** Stands in for the installation's file where that can't be written. */
   #installation: Installation | null = null;
   #complained = false;
@@ -90,7 +93,12 @@ export class Places {
 
   /** @param backups of the folder, newest first. */
   folder(backups: readonly Sourced[]): OwnedFolder {
-    return lookAtFolder(this.#options.catalog.folder, this.self, backups);
+    const known = this.#known();
+    // What is known is another object as soon as a record in the folder is another one.
+    if (this.#folder?.known === known && this.#folder.backups === backups) return this.#folder.owned;
+    const owned = lookAtFolder(this.#options.catalog.folder, known.self, backups);
+    this.#folder = { known, backups, owned };
+    return owned;
   }
 
   /** What a job that writes needs: the id of the installation too, and an id of our own wherever there will be a backup. */
@@ -166,6 +174,10 @@ export class Places {
   }
 
   #known(): Known {
+    return this.#now.get();
+  }
+
+  #lookAgain(): Known {
     const { database, catalog } = this.#options;
     const { folder } = catalog;
     const base = selfOf(database);
@@ -216,6 +228,7 @@ export class Places {
       this.#installation = change(this.#installation ?? newInMemory(now()));
     }
     this.#seen = null;
+    this.#now.drop();
   }
 
   #complain(error: unknown): void {
