@@ -5,7 +5,7 @@
 import type { RunMark } from '../runs/activity.ts';
 import type { ErrorCode } from '../../words/errors.ts';
 import type { Drill, Run, RunKind, RunResult, RunTotal } from '../../words/run.ts';
-import { addTotal, readable, readMark, readRun, readTotal } from './run-rows.ts';
+import { addTotal, type DrilledKind, drilledKinds, readable, readMark, readRun, readTotal } from './run-rows.ts';
 import type { TargetName } from '../../words/target-word.ts';
 import { OfThisTurn } from './of-this-turn.ts';
 import { openStateDatabase, type StateDatabase } from './state-database.ts';
@@ -28,13 +28,6 @@ export interface RunFilter {
   /** Only those that say something of the backups: neither stopped by hand nor refused. */
   readonly telling?: boolean;
 }
-
-/** A backup proves no moment, and a moment no backup. */
-const drilledKinds = {
-  backups: `json_type(drill, '$.moment') IS NULL`,
-  moments: `json_type(drill, '$.moment') IS NOT NULL`,
-} as const;
-type DrilledKind = keyof typeof drilledKinds;
 
 export class RunHistory {
   readonly #database: StateDatabase;
