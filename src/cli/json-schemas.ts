@@ -18,9 +18,13 @@ import {
   doctorReport,
   drillReport,
   errorBody,
+  mark,
+  moments,
+  pauseAnswer,
   prunePlan,
   restorePlan,
   restoreResult,
+  resumeAnswer,
   runsAnswer,
   status,
   targetName,
@@ -60,17 +64,6 @@ const dryRun = z.object({
   moment: askedMoment.optional(),
 });
 
-const bookmark = z.string();
-const moment = z.object({ bookmark, at: z.string(), segments: z.number(), bytes: z.number() });
-const moments = z.object({
-  found: moment.nullable(),
-  near: z.array(bookmark),
-  ranges: z.array(z.object({ level: z.number(), from: z.string(), to: z.string(), moments: z.number() })),
-  marks: z.array(z.object({ name: z.string(), at: z.string(), bookmark: bookmark.nullable() })),
-  sizeBytes: z.number(),
-  tag: z.number().nullable(),
-});
-
 /** Whatever the verb, one that could not be carried out answers `error`. */
 export const answers = {
   backup: backupResult,
@@ -95,9 +88,9 @@ export const answers = {
   log: runsAnswer,
   audit: auditAnswer,
   moments,
-  mark: z.object({ name: z.string(), bookmark }),
-  pause: z.object({ paused: z.literal(true) }),
-  resume: z.object({ paused: z.literal(false), wasPaused: z.boolean() }),
+  mark,
+  pause: pauseAnswer,
+  resume: resumeAnswer,
   kit: z.object({ kit: z.string(), path: z.string().nullable(), replaced: z.boolean() }),
   error: z.object({ error: errorBody }),
 } as const;

@@ -31,6 +31,7 @@ import type {
   FindOptions,
   FromTarget,
   ListOptions,
+  MomentsAsked,
   OpenedBackup,
   PruneResult,
 } from './service-port.ts';
@@ -274,8 +275,8 @@ export class BackupService implements BackupServicePort {
   }
 
   /** @throws BackupError NO_MOMENT where no commits were captured. */
-  async moments(): Promise<Moments> {
-    return await this.#rooms.continuous.moments();
+  async moments(options: MomentsAsked = {}): Promise<Moments> {
+    return await this.#rooms.continuous.moments(undefined, options);
   }
 
   async mark(name: string): Promise<Marked> {

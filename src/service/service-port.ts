@@ -109,6 +109,12 @@ export interface DrillAsked {
   readonly onProgress?: (run: RunProgress) => void;
 }
 
+/** Only what lies between these is listed. */
+export interface MomentsAsked {
+  readonly from?: Date | undefined;
+  readonly to?: Date | undefined;
+}
+
 export interface ListOptions {
   readonly target?: TargetName;
   /** Asks targets that are on and were not looked at for a quarter of an hour first, each for ten seconds at most. */
@@ -217,7 +223,7 @@ export interface BackupServicePort {
     readonly onProgress?: (run: RunProgress) => void;
   }): Promise<RestoreResult>;
   /** What continuous backup can restore. NO_MOMENT where no commits were captured. */
-  moments(): Promise<Moments>;
+  moments(options?: MomentsAsked): Promise<Moments>;
   /** Names all that is committed now. BAD_REQUEST for a name that is taken, NOT_DURABLE when it was not captured in time. */
   mark(name: string): Promise<Marked>;
   /** The database is let go until `resumeContinuous`: an app can leave WAL mode then. NO_MOMENT where there is no stream. */

@@ -49,6 +49,8 @@ const otherCodes: readonly { readonly command: RegExp; readonly codes: readonly 
   { command: / (doctor|status)\b/, codes: [0, 1, 5] },
   // Nothing was lost here, and the backup that the pages name was made by hand and counted by nobody.
   { command: / (accept-loss|diff)\b/, codes: [0, 2] },
+  // No commits are captured there.
+  { command: / drill --at\b/, codes: [0, 3] },
 ];
 
 const { server } = await openBucket(bucket);

@@ -624,7 +624,7 @@ export function createFakeService(): FakeService {
     },
     async moments() {
       enter('moments');
-      return { found: null, near: [], ranges: [], marks: [], sizeBytes: 0, tag: null };
+      return { found: null, near: [], ranges: [], gaps: [], marks: [], sizeBytes: 0, tag: null };
     },
     async mark(name) {
       enter(`mark ${name}`);

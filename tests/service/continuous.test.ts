@@ -182,3 +182,23 @@ test('a damaged segment brings nothing back', async () => {
   expect((await refusal(() => service.restore({ at: 'one' }, { mode: 'file', to }))).code).toBe('BAD_BACKUP');
   expect(existsSync(to)).toBe(false);
 });
+
+test('the stream needs no backup: whatever retention removes of them, every moment can be restored', async () => {
+  const { app, service, place } = await startShop();
+  await capturing(service);
+  service.updateConfig({ retentionCount: 1 });
+  const made: string[] = [];
+  for (const name of ['one', 'two', 'three', 'four']) {
+    await order(app, name);
+    await service.mark(name);
+    const { filename = '' } = await service.performBackup();
+    made.push(filename);
+  }
+  const left = readdirSync(join(place, 'backups')).filter((name) => /^backup-.*\.sqlite$/.test(name));
+  expect(left.length).toBeLessThan(made.length);
+  for (const [index, name] of ['one', 'two', 'three', 'four'].entries()) {
+    const to = join(place, `${name}.sqlite`);
+    await service.restore({ at: name }, { mode: 'file', to });
+    expect(textsIn(to)).toEqual(['one', 'two', 'three', 'four'].slice(0, index + 1));
+  }
+});

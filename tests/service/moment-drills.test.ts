@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pickMoment } from '../../src/engine/stories/drill-moment.ts';
 import { BackupError } from '../../src/words/errors.ts';
-import { capturedShops, capturing, order } from '../support/captured-shop.ts';
+import { capturedShops, capturing, order, untilStatus } from '../support/captured-shop.ts';
 import { refusal } from '../support/scratch.ts';
 
 setDefaultTimeout(120_000);
@@ -154,6 +154,16 @@ test('a moment that is not there is an answer, and proves nothing', async () => 
   await service.performBackup();
   expect((await service.drill({ at: '00000000000000ff' })).drills[0]?.error?.code).toBe('NO_MOMENT');
   expect((await service.getStatus()).verdict.code).toBe('off');
+});
+
+test('a stream that holds no moment yet is nothing to drill, and no failure', async () => {
+  const { service, stream } = await markedShop();
+  const { filename } = await service.performBackup();
+  service.pauseContinuous();
+  await untilStatus(service, ({ continuous }) => continuous?.phase === 'paused');
+  rmSync(join(stream, 'ltx'), { recursive: true });
+  expect(await service.drill()).toMatchObject({ ok: true, drills: [{ backup: filename, result: 'proven' }] });
+  expect(service.getRuns({ kind: 'drill' })).toHaveLength(1);
 });
 
 test('the schedule drills a moment once a day', async () => {

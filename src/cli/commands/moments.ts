@@ -32,7 +32,7 @@ export const resumeContinuous: Work = async ({ service, output }) => {
 
 const granularity = ['every captured moment', 'half a minute', 'five minutes', 'an hour'];
 
-function momentsText({ found, near, ranges, marks, sizeBytes }: Moments): string {
+function momentsText({ found, near, ranges, gaps, marks, sizeBytes }: Moments): string {
   const newest = found
     ? `newest ${found.bookmark}, ${found.at}, from ${found.segments} segments of ${sizeText(found.bytes)}`
     : `the newest moment cannot be reached${near.length === 0 ? '' : `; the nearest: ${near.join(', ')}`}`;
@@ -42,6 +42,9 @@ function momentsText({ found, near, ranges, marks, sizeBytes }: Moments): string
   return [
     `${newest}; the stream takes ${sizeText(sizeBytes)}`,
     ...ranges.map(rangeText),
+    ...gaps.map(
+      ({ after, until }) => `  cannot be restored: behind ${after}${until === null ? '' : `, before ${until}`}`,
+    ),
     ...(marks.length > 0 ? ['marks:', ...markText] : []),
   ].join('\n');
 }

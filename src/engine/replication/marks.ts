@@ -1,5 +1,6 @@
 /**
- * Moments with a name, in one file beside the stream. Whoever makes a mark writes its name; the replicator, which looks at
+ * Moments with a name, in one file beside the stream. They are kept as long as the stream reaches back: until the longest of its
+ * windows is over. Whoever makes a mark writes its name; the replicator, which looks at
  * the file at each pass, captures up to then and writes down the moment. Without a replicator the newest moment is meant.
  */
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
@@ -36,6 +37,11 @@ export function writeMarks(folder: string, marks: readonly Mark[]): void {
   writeFileSync(`${path}.tmp`, JSON.stringify(marks, null, 2), { mode: 0o600 });
   giveToOwnerOfFolder(`${path}.tmp`);
   renameSync(`${path}.tmp`, path);
+}
+
+/** One that waits for its capture is no older than its request, and stays. */
+export function isExpired({ at, bookmark }: Mark, windowsMs: readonly number[], now: Date): boolean {
+  return bookmark !== null && Date.parse(at) < now.getTime() - Math.max(...windowsMs);
 }
 
 export const MARKS_LOCK = '.marks.lock';

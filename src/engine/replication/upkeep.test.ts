@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { scratchFolders } from '../../../tests/support/scratch.ts';
 import type { LtxHeader } from '../format/ltx/header.ts';
 import { LocalStream } from './local-stream.ts';
+import { readMarks, writeMarks } from './marks.ts';
 import { PageSums } from './page-sums.ts';
 import { inTurns } from './rest.ts';
 import { Upkeep } from './upkeep.ts';
@@ -38,8 +39,8 @@ async function makeStream() {
 }
 
 /** Carried out once. */
-async function keptUp(stream: LocalStream, bytesMax: number): Promise<Upkeep> {
-  const upkeep = new Upkeep(stream, { windowsMs, bytesMax }, () => minuteLater);
+async function keptUp(stream: LocalStream, bytesMax: number, now = minuteLater): Promise<Upkeep> {
+  const upkeep = new Upkeep(stream, { windowsMs, bytesMax }, () => now);
   upkeep.look({ txid: 5n, at: minuteLater, position: null, sums: new PageSums(PAGE), tag: 7 });
   await upkeep.ended();
   return upkeep;
@@ -67,4 +68,18 @@ test('a stream that takes more than it may says so', async () => {
   const warnings = (await keptUp(stream, 10)).warnings();
   expect(warnings).toEqual([expect.stringContaining('BACKUP_CONTINUOUS_LOCAL_MAX')]);
   expect(stream.newest?.maxTxid).toBe(5n);
+});
+
+test('a mark holds its moment for as long as the stream reaches back, and no longer', async () => {
+  const { stream } = await makeStream();
+  const at = new Date(begin.getTime() + 6_000).toISOString();
+  const old = { name: 'before import 42', at, bookmark: '0000000000000003' };
+  const waiting = { name: 'just now', at, bookmark: null };
+  writeMarks(stream.folder, [old, waiting]);
+  const monthMs = 30 * 24 * HOUR_MS;
+  const isHeld = () => stream.segments.some(({ level, maxTxid }) => level > 0 && maxTxid === 3n);
+  await keptUp(stream, 1_000_000, new Date(begin.getTime() + monthMs));
+  expect([readMarks(stream.folder), isHeld()]).toEqual([[old, waiting], true]);
+  await keptUp(stream, 1_000_000, new Date(begin.getTime() + monthMs + 24 * HOUR_MS));
+  expect([readMarks(stream.folder), isHeld()]).toEqual([[waiting], false]);
 });

@@ -1,10 +1,12 @@
 /** Merges and removes beside the capture, one thing at a time. A fault is told with the next status, and tried again. */
+import { join } from 'node:path';
 import { BackupError } from '../../words/errors.ts';
 import { dueMerges, mergeOne } from './compact.ts';
 import { planKeep } from './keep.ts';
 import type { LocalStream } from './local-stream.ts';
-import { markedTxids, readMarks } from './marks.ts';
+import { isExpired, type Mark, markedTxids, MARKS_LOCK, readMarks, writeMarks } from './marks.ts';
 import type { StreamHead } from './capture.ts';
+import { takeLock } from '../disk/lock.ts';
 import { diskRoom } from '../disk/share.ts';
 import { saveSums } from './sums-file.ts';
 
@@ -83,7 +85,7 @@ export class Upkeep {
 
   async #run(): Promise<void> {
     const { signal } = this.#abort;
-    const marks = markedTxids(readMarks(this.#stream.folder));
+    const marks = markedTxids(await this.#livingMarks());
     const due = () => dueMerges(this.#stream, marks, this.#now());
     for (let merges = due(); merges.length > 0; merges = due())
       for (const merge of merges) await mergeOne(this.#stream, merge, signal);
@@ -92,5 +94,16 @@ export class Upkeep {
     const { remove, isOver } = planKeep(this.#stream.segments, marks, { ...this.#policy, bytesMax }, this.#now());
     this.#isOver = isOver;
     this.#stream.remove(remove);
+  }
+
+  /** Forgets the marks to which the stream need not reach back any more, before what they held is removed. */
+  async #livingMarks(): Promise<readonly Mark[]> {
+    const { folder } = this.#stream;
+    const isLiving = (mark: Mark) => !isExpired(mark, this.#policy.windowsMs, this.#now());
+    if (readMarks(folder).every(isLiving)) return readMarks(folder);
+    using _lock = await takeLock(join(folder, MARKS_LOCK), { waitMs: 5_000, signal: this.#abort.signal });
+    const living = readMarks(folder).filter(isLiving);
+    writeMarks(folder, living);
+    return living;
   }
 }

@@ -9,7 +9,7 @@ import { isLocked, takeLock } from '../disk/lock.ts';
 import { LocalStream, type LocalSegment } from '../replication/local-stream.ts';
 import { type Mark, MARKS_LOCK, readMarks, writeMarks } from '../replication/marks.ts';
 import { type BackupBase, materialize } from '../replication/materialize.ts';
-import { planStream, type WishedMoment } from '../replication/plan.ts';
+import { type Base, planStream, SNAPSHOT_LEVEL, type WishedMoment } from '../replication/plan.ts';
 import { REPLICATOR_LOCK } from '../replication/pause.ts';
 import { bookmarkOf } from '../replication/segment.ts';
 
@@ -22,6 +22,9 @@ export interface MomentsRequest {
   readonly folder: string;
   /** Left out: the newest. */
   readonly wish?: MomentWish;
+  /** ISO text; left out, all that there is is listed. */
+  readonly from?: string | undefined;
+  readonly to?: string | undefined;
 }
 
 /** Moments of one granularity, from the oldest to the newest that can be restored. */
@@ -30,6 +33,14 @@ export interface MomentRange {
   readonly from: string;
   readonly to: string;
   readonly moments: number;
+}
+
+/** Moments that cannot be restored any more: segments are missing. */
+interface MomentGap {
+  /** The bookmark of the last one before them. */
+  readonly after: string;
+  /** That of the first one that can be restored again; null if there is none yet. */
+  readonly until: string | null;
 }
 
 interface FoundMoment {
@@ -45,17 +56,23 @@ export interface Moments {
   /** Where none is found: the nearest that can be had. */
   readonly near: readonly string[];
   readonly ranges: readonly MomentRange[];
+  /** They are listed whatever `from` and `to` are. */
+  readonly gaps: readonly MomentGap[];
+  /** Oldest first. */
   readonly marks: readonly Mark[];
   readonly sizeBytes: number;
   /** What the newest segment says of which stream it is; null where there is none. */
   readonly tag: number | null;
 }
 
-export async function listMoments({ folder, wish = { latest: true } }: MomentsRequest): Promise<Moments> {
+export async function listMoments({ folder, wish = { latest: true }, from, to }: MomentsRequest): Promise<Moments> {
   const stream = new LocalStream(folder);
   stream.refresh();
   const { segments, sizeBytes } = stream;
-  const plan = planStream(toWish(wish), { segments, bases: await basesOf(stream) });
+  const bases = await basesOf(stream);
+  const plan = planStream(toWish(wish), { segments, bases });
+  const isListed = (at: Date) =>
+    (from === undefined || at >= new Date(from)) && (to === undefined || at <= new Date(to));
   const near = plan.outcome === 'none' ? [plan.before, plan.after] : plan.outcome === 'gap' ? [plan.txid] : [];
   return {
     found:
@@ -68,8 +85,9 @@ export async function listMoments({ folder, wish = { latest: true } }: MomentsRe
           }
         : null,
     near: near.flatMap((txid) => (txid === null ? [] : bookmarkOf(txid))),
-    ranges: rangesOf(segments),
-    marks: readMarks(folder),
+    ranges: rangesOf(endsOf(segments).map((own) => own.filter(({ at }) => isListed(at)))),
+    gaps: gapsOf(segments, bases),
+    marks: readMarks(folder).filter(({ at }) => isListed(new Date(at))),
     sizeBytes,
     tag: stream.newest?.header.tag ?? null,
   };
@@ -86,8 +104,8 @@ export async function basesOf({ folder, newest }: LocalStream): Promise<readonly
   });
 }
 
-function rangesOf(segments: readonly LocalSegment[]): readonly MomentRange[] {
-  return endsOf(segments).flatMap((own) => {
+function rangesOf(levels: readonly (readonly LocalSegment[])[]): readonly MomentRange[] {
+  return levels.flatMap((own) => {
     const [first, last] = [own[0], own.at(-1)];
     if (first === undefined || last === undefined) return [];
     const { level, at } = first;
@@ -102,6 +120,36 @@ export function endsOf(segments: readonly LocalSegment[]): readonly (readonly Lo
   return [...new Set(segments.map(({ level }) => level))]
     .map((level) => segments.filter((one) => one.level === level && one.maxTxid >= base.maxTxid))
     .filter((own) => own.length > 0);
+}
+
+/** A gap begins when no segment goes on from what is reached, and ends with the next base. */
+function gapsOf(segments: readonly LocalSegment[], backups: readonly Base[]): readonly MomentGap[] {
+  const isWhole = ({ level }: LocalSegment) => level === SNAPSHOT_LEVEL;
+  const bases = [...segments.filter(isWhole).map(({ maxTxid }) => maxTxid), ...backups.map(({ txid }) => txid)];
+  const steps = [
+    ...bases.map((txid) => ({ first: txid, last: txid, isBase: true })),
+    ...segments
+      .filter((one) => !isWhole(one))
+      .map((one) => ({ first: one.minTxid, last: one.maxTxid, isBase: one.minTxid === 1n })),
+  ].toSorted((a, b) => (a.first < b.first ? -1 : a.first > b.first ? 1 : 0));
+  const gaps: { after: bigint; until: bigint | null }[] = [];
+  let reached: bigint | null = null;
+  for (const { first, last, isBase } of steps) {
+    const gap = gaps.at(-1);
+    if (gap?.until === null) {
+      // Nothing leads on until there is a base again.
+      if (isBase) [gap.until, reached] = [last, last];
+    } else if (reached === null) {
+      if (isBase) reached = last;
+    } else if (first <= reached + 1n || isBase) {
+      if (first > reached + 1n) gaps.push({ after: reached, until: last });
+      if (last > reached) reached = last;
+    } else gaps.push({ after: reached, until: null });
+  }
+  return gaps.map(({ after, until }) => ({
+    after: bookmarkOf(after),
+    until: until === null ? null : bookmarkOf(until),
+  }));
 }
 
 function toWish(wish: MomentWish): WishedMoment {

@@ -8,6 +8,7 @@ import { databaseRoutes } from './databases.ts';
 import { documentRoutes } from './document.ts';
 import { eventRoutes } from './events.ts';
 import { lossRoutes } from './losses.ts';
+import { momentRoutes } from './moments.ts';
 import { pageRoutes } from './page.ts';
 import { restoreRoutes } from './restores.ts';
 import { runRoutes } from './runs.ts';
@@ -26,6 +27,7 @@ export const table = [
   ...backupRoutes,
   ...lossRoutes,
   ...restoreRoutes,
+  ...momentRoutes,
   ...targetRoutes,
   ...settingRoutes,
   ...setUpRoutes,

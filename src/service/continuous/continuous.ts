@@ -16,6 +16,7 @@ import { currentActor } from '../audit/actor.ts';
 import type { ServiceContext } from '../context.ts';
 import type { ContinuousStatus } from '../model.ts';
 import type { JobAsked } from '../runs/jobs.ts';
+import type { MomentsAsked } from '../service-port.ts';
 import { type ContinuousOptions, Replication } from './replication.ts';
 
 /** A replicator gives a sign of life every five seconds. */
@@ -182,9 +183,11 @@ export class Continuous {
   }
 
   /** What can be restored, and what a wish would bring. @throws BackupError NO_MOMENT where there is no stream. */
-  async moments(wish?: MomentWish): Promise<Moments> {
+  async moments(wish?: MomentWish, { from, to }: MomentsAsked = {}): Promise<Moments> {
     this.#requireStream();
-    return await this.#context.jobs.run<'moments'>({ kind: 'moments', folder: this.folder, ...(wish && { wish }) });
+    const listed = { from: from?.toISOString(), to: to?.toISOString() };
+    const request = { kind: 'moments', folder: this.folder, ...(wish && { wish }), ...listed } as const;
+    return await this.#context.jobs.run<'moments'>(request);
   }
 
   /** The newest moment that can be reached, for a database that is gone; null where nothing was ever captured. */

@@ -143,8 +143,8 @@ export class Drills {
         if ((await this.#rehearsal.newest(target, next)).backup === null) break;
       }
     }
-    if (asked.moment) drills.push(await this.#moments.drill(asked, (run) => this.#track(run)));
-    return drills;
+    const ofMoment = asked.moment ? await this.#moments.drill(asked, (run) => this.#track(run)) : null;
+    return ofMoment ? [...drills, ofMoment] : drills;
   }
 
   async #join(

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { DRILL_FOLDER } from '../../engine/format/names.ts';
 import type { DrillMomentRequest } from '../../engine/stories/drill-moment.ts';
 import type { Drilled } from '../../engine/stories/drill.ts';
-import { BackupError, says } from '../../words/errors.ts';
+import { BackupError, type ErrorBody, says } from '../../words/errors.ts';
 import type { ServiceContext } from '../context.ts';
 import type { CapturedMoment, Continuous } from '../continuous/continuous.ts';
 import { remarkTexts } from '../protection/remarks.ts';
@@ -48,18 +48,24 @@ export class MomentDrills {
     return continuous.hasStream && continuous.status() !== null;
   }
 
-  /** @param onRun gets the run while it lasts, to stop it. */
-  async drill(asked: MomentAsked, onRun: (run: ActiveRun) => Disposable): Promise<TargetDrill> {
+  /**
+   * Null where one was to be drawn and the stream holds none yet.
+   *
+   * @param onRun gets the run while it lasts, to stop it.
+   */
+  async drill(asked: MomentAsked, onRun: (run: ActiveRun) => Disposable): Promise<TargetDrill | null> {
     const { runs, log } = this.#context;
     const { trigger = 'manual', user = null, onProgress } = asked;
     // Set in a story that the compiler does not follow.
     let moment = null as CapturedMoment | null;
+    const isNothing = (error: ErrorBody | null) => error?.code === 'NO_MOMENT' && asked.at === undefined;
     const about = () => ({ target, moment: moment?.at.toISOString() ?? null });
     const settled = await runs.settle(
       {
         ...({ kind: 'drill', trigger, user, backup: null, weights, onProgress } as const),
         // Anything else proves nothing against the stream, and the schedule tries again.
-        isRecorded: ({ error }) => trigger !== 'schedule' || error === null || says(error.code, 'drill-verdict'),
+        isRecorded: ({ error }) =>
+          error === null || says(error.code, 'drill-verdict') || (trigger !== 'schedule' && !isNothing(error)),
         onFailed: (error, run) => {
           if (says(error.code, 'drill-verdict')) run.note({ drill: { ...about(), proof: null, assertions: 0 } });
           return error;
@@ -81,12 +87,13 @@ export class MomentDrills {
       },
     );
     const { report, error } = settled;
+    if (isNothing(error)) return null;
     const name = report.backup === null ? 'a captured moment' : `the moment ${report.backup}`;
     if (error === null)
       log('info', `Drill: ${name} was restored and proven in ${(msOf(report) / 1_000).toFixed(1)} s.`);
     else if (says(error.code, 'drill-verdict'))
       log('error', `Drill of ${name} failed: ${error.message}. ${error.hint}`);
-    else if (error.code !== 'ABORTED' && (error.code !== 'NO_MOMENT' || asked.at !== undefined))
+    else if (error.code !== 'ABORTED')
       log('warn', `The drill of ${name} could not be made: ${error.message}. ${error.hint}`);
     return { ...toDrill(target, report), moment: moment?.at ?? null };
   }

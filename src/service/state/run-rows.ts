@@ -83,3 +83,10 @@ export function readRun(row: Row): Run {
     ...(typeof row['target'] === 'string' && { target: row['target'] }),
   };
 }
+
+/** A backup proves no moment, and a moment no backup. */
+export const drilledKinds = {
+  backups: `json_type(drill, '$.moment') IS NULL`,
+  moments: `json_type(drill, '$.moment') IS NOT NULL`,
+} as const;
+export type DrilledKind = keyof typeof drilledKinds;
