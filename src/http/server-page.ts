@@ -52,6 +52,7 @@ function html(sheet: string, title: string, body: string): string {
     <title>${title}</title>
     <link rel="icon" href="data:," />
     <link rel="stylesheet" href="${sheet}" />
+    <link rel="stylesheet" href="./sign-in.css" />
     <script src="./theme.js"></script>
   </head>
   <body>

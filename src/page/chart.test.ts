@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import type { Activity } from '../http/contract.ts';
-import { type Bar, barAt, chartLabel, countsText, drawChart, mergeBars, missedLately } from './chart.ts';
+import { type Bar, barAt, chartLabel, countsText, drawChart, mergeBars } from './chart.ts';
+import { missedLately } from './text/activity.ts';
 
 const start = Date.parse('2026-11-21T10:30:00Z');
 const minuteMs = 60_000;

@@ -7,13 +7,10 @@
  * counts and the run log say the same in words.
  */
 import type { Activity } from '../http/contract.ts';
+import { rangeWords } from './text/activity.ts';
 import { count, dayAndMonth, localHour, plural, shortTime, size } from './text/format.ts';
 
 export type Bar = Activity['bars'][number];
-type Range = Activity['range'];
-
-export const ranges: readonly Range[] = ['24h', '7d', '30d'];
-export const rangeWords: Record<Range, string> = { '24h': '24 hours', '7d': '7 days', '30d': '30 days' };
 
 /** From the worst to the best, as in the contract. */
 const severity: readonly Bar['state'][] = ['failed', 'missed', 'no-s3', 'kept', 'pruned', 'unchanged', 'none'];
@@ -161,32 +158,6 @@ export function chartLabel(activity: Activity): string {
       : ` The size went from ${size(first)} to ${size(last)}, at most ${size(Math.max(...sizes))}.`;
   const counts = countsText(activity).replaceAll(' · ', ', ');
   return `Size of the database and result of each run over the last ${rangeWords[activity.range]}: ${counts}.${change} The run log has the same as text.`;
-}
-
-interface Missed {
-  /** Where the gap that is still open began. */
-  readonly from: number;
-  /** Planned runs in it; null if the plan is not an interval. */
-  readonly runs: number | null;
-  readonly reason: string | null;
-}
-
-/** The planned runs that were missed at the end, up to now; null if the last one ran. */
-export function missedLately(activity: Activity, intervalMs: number | null): Missed | null {
-  let missed: Bar[] = [];
-  for (const bar of activity.bars) {
-    if (bar.state === 'missed') missed.push(bar);
-    else if (bar.state !== 'none') missed = [];
-  }
-  const [first] = missed;
-  const last = missed.at(-1);
-  if (first === undefined || last === undefined) return null;
-  const lengthMs = Date.parse(last.to) - Date.parse(first.from);
-  return {
-    from: Date.parse(first.from),
-    runs: intervalMs === null ? null : Math.max(1, Math.round(lengthMs / intervalMs)),
-    reason: missed.findLast(({ reason }) => reason !== null)?.reason ?? null,
-  };
 }
 
 interface Point {

@@ -13,6 +13,7 @@ const firstBytes = 70 * 1024;
 const laterBytes = 30 * 1024;
 /** What is needed once, to set something up. */
 const setUpBytes = 16 * 1024;
+const chartBytes = 6 * 1024;
 let browser: Browser;
 const fixtures: Fixture[] = [];
 
@@ -687,10 +688,15 @@ test(
     });
     await page.goto(fixture.url);
     await page.locator('.row').nth(9).waitFor();
+    // The chart is fetched when the state is there.
+    await page.locator('.activity').waitFor();
     await page.waitForLoadState('load');
     const first = asked.splice(0);
-    expect(first.length).toBeGreaterThan(1);
-    expect(weigh(first)).toBeLessThan(firstBytes);
+    const chart = first.filter((name) => name.startsWith('activity-'));
+    expect(chart.length).toBe(2);
+    expect(first.length).toBeGreaterThan(chart.length + 1);
+    expect(weigh(first) - weigh(chart)).toBeLessThan(firstBytes);
+    expect(weigh(chart)).toBeLessThan(chartBytes);
 
     await page.getByRole('button', { name: 'Configure' }).first().click();
     await page.getByRole('button', { name: 'Save Configuration' }).waitFor();

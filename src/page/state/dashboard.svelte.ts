@@ -10,7 +10,7 @@
  */
 import type { Activity, Backup, Run, RunProgress, Status } from '../../http/contract.ts';
 import { ApiError, address, api } from '../api.ts';
-import { ranges } from '../chart.ts';
+import { ranges } from '../text/activity.ts';
 import { sentence } from '../text/format.ts';
 import { backupText, takenOverText, tooFarBackText } from '../text/outcomes.ts';
 import { clock } from './clock.svelte.ts';

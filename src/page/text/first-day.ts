@@ -2,7 +2,6 @@
  * The first day: what is done already and what is still missing, from facts alone, and how far back one can go. Pure.
  */
 import type { Backup, Config, Run, Status } from '../../http/contract.ts';
-import { keepNames, periods } from '../consequences.ts';
 import { clockTime, duration, minutes, moment, plural, sentence, size } from './format.ts';
 import { targetSubject, targetWord } from './targets.ts';
 
@@ -125,21 +124,21 @@ export function reachLines({ config, status }: FirstDayFacts): readonly string[]
   if (cron !== null) return [`The last ${plural(retentionCount, 'backup')}, in the rhythm of your schedule`];
   const every = minutes(intervalMinutes).replace(/^1 /, '');
   const near = `The last ${minutes(retentionCount * intervalMinutes).replace(/^1 (?!h )/, '')}: one every ${every}`;
-  const far = keepNames
-    .filter((name) => config[name] > 0)
-    .map((name) => `one ${oneWords[name]} for ${plural(config[name], periods[name].word.toLowerCase().slice(0, -1))}`);
+  const far = thinner
+    .filter(([name]) => config[name] > 0)
+    .map(([name, one, period]) => `one ${one} for ${plural(config[name], period)}`);
   if (far.length === 0) return [near];
   const isRoom = config.keepIsDefault && status.local.forecast.fitting !== null;
   return [near, `Before that: ${far.join(', ')}${isRoom ? ', as far as the disk has room' : ''}`];
 }
 
-const oneWords = {
-  keepHourly: 'an hour',
-  keepDaily: 'a day',
-  keepWeekly: 'a week',
-  keepMonthly: 'a month',
-  keepYearly: 'a year',
-} as const;
+const thinner = [
+  ['keepHourly', 'an hour', 'hour'],
+  ['keepDaily', 'a day', 'day'],
+  ['keepWeekly', 'a week', 'week'],
+  ['keepMonthly', 'a month', 'month'],
+  ['keepYearly', 'a year', 'year'],
+] as const;
 
 /** Where a moment stands on the axis, from 0 to 1: the first minutes have as much room as the later hours. */
 export function placeOnAxis(

@@ -10,24 +10,21 @@ interface Known {
   readonly now: number;
 }
 
-/** With so many the activity chart has something to show. */
-const CHART_FROM = 6;
+/** From the sixth on the activity chart has something to show. */
+const WITHOUT_CHART_MAX = 5;
 const DAY_MS = 86_400_000;
 /** The page asks for as many runs: if there are fewer, the oldest is the first. */
 const RUNS_ASKED = 100;
+/** First somebody has to decide something else. */
+const decisions: readonly string[] = ['missing', 'loss', 'foreign-place'];
 
 /** Counts backups that retention has removed, too. */
-export function hasChart({ backups, runs }: Pick<Known, 'backups' | 'runs'>): boolean {
-  const made = runs.filter(({ kind, result }) => kind === 'backup' && result === 'success').length;
-  return Math.max(backups.length, made) >= CHART_FROM;
-}
+export const hasChart = ({ backups, runs }: Pick<Known, 'backups' | 'runs'>): boolean =>
+  Math.max(backups.length, runs.filter(({ kind, result }) => kind === 'backup' && result === 'success').length) >
+  WITHOUT_CHART_MAX;
 
 /** Until the chart is there, and beside it while the first run is younger than a day. */
-export function isFirstDay(known: Known): boolean {
-  const { code } = known.status.verdict;
-  // First somebody has to decide something else.
-  if (code === 'missing' || code === 'loss' || code === 'foreign-place') return false;
-  if (!hasChart(known)) return true;
-  const first = known.runs.at(-1);
-  return first !== undefined && known.runs.length < RUNS_ASKED && known.now - Date.parse(first.startedAt) < DAY_MS;
-}
+export const isFirstDay = (known: Known): boolean =>
+  !decisions.includes(known.status.verdict.code) &&
+  (!hasChart(known) ||
+    (known.runs.length < RUNS_ASKED && known.now - Date.parse(known.runs.at(-1)?.startedAt ?? '') < DAY_MS));

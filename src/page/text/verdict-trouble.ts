@@ -1,6 +1,6 @@
 /** The verdicts that ask for something: what went wrong, what still holds, what to do. */
 import type { Run } from '../../http/contract.ts';
-import { missedLately } from '../chart.ts';
+import { missedLately } from './activity.ts';
 import { age, ago, clockTime, countdown, minutes, moment, nameTime, plural, sentence, size } from './format.ts';
 import {
   anotherToDrill,
