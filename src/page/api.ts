@@ -9,7 +9,6 @@
 import type {
   Activity,
   Backup,
-  Config,
   ConfigChange,
   ErrorAnswer,
   RestoreBody,
@@ -111,11 +110,6 @@ const CONFIRM = 'confirm';
 
 /** Answers whether the password was given; without a dialog to ask by it never is. */
 export const askPassword = { ask: async (): Promise<boolean> => false };
-
-/** Tables that raise no alarm; none if the server does not look for losses. */
-export function ignoredTables(config: Config & { readonly lossIgnore?: readonly string[] }): readonly string[] {
-  return config.lossIgnore ?? [];
-}
 
 /** The parts of a request, of whichever route. */
 interface Parts {

@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test';
 import type { Backup } from '../../http/contract.ts';
-import { keptForLosses, type Loss, lossTag, lossVerb, pagesLost } from './loss.ts';
+import { lossVerb } from './accepted-loss.ts';
+import { keptForLosses, type Loss, lossTag, pagesLost } from './loss.ts';
 
 const day = 24 * 3_600_000;
 const now = Date.parse('2026-11-22T10:34:18.000Z');

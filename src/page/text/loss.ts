@@ -23,12 +23,6 @@ export function afterWords(after: number | null): string {
   return after === null ? 'gone' : plural(after, 'row');
 }
 
-/** How far a loss went, said of its tables: "emptied", "dropped", "cut down". */
-export function lossVerb(tables: Loss['tables']): string {
-  if (tables.every(({ after }) => after === null)) return 'dropped';
-  return tables.every(({ after }) => after === 0) ? 'emptied' : 'cut down';
-}
-
 /** The share of the used pages that went, as "88%". */
 export function pagesLost({ usedPages: { before, after } }: Loss): string {
   return `${count(Math.round((1 - after / Math.max(1, before)) * 100))}%`;

@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test';
 import type { Status } from '../../http/contract.ts';
-import { type Owner, ownPlaceLine, ownUploads, type Place, placeName, suggestion } from './places.ts';
+import { ownPlaceLine, ownUploads, suggestion } from './own-place.ts';
+import { type Owner, type Place, placeName } from './places.ts';
 
 const now = Date.parse('2026-11-22T10:34:18.000Z');
 const dayMs = 24 * 3_600_000;

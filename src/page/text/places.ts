@@ -1,8 +1,5 @@
-/**
- * Whose the places are, and who else writes there: what the page asks about, what the facts speak for, and the line that
- * gives this database a place of its own. Pure.
- */
-import type { Backup, Status } from '../../http/contract.ts';
+/** Whose the places are, and who else writes there: what the page asks about. Pure. */
+import type { Status } from '../../http/contract.ts';
 
 export type Place = Status['places'][number];
 export type Owner = NonNullable<Place['other']>;
@@ -15,9 +12,6 @@ export const isShared = (place: Place): place is Shared => place.writer !== null
 
 /** What another database is called here: many have the same name. */
 export const strangerName = (name: string, own: string): string => (name === own ? `another ${name}` : name);
-
-/** Another database's backups count newer than this as: somebody still makes them. */
-const stillMs = 24 * 3_600_000;
 
 /** `./storage/backups`, `s3://my-backups/shop` */
 export function placeName({ local, targets }: Status, target: string): string {
@@ -33,56 +27,4 @@ export interface FactOfPlace {
   readonly isSame: boolean | null;
   /** Beside or instead of "same" and "differs". */
   readonly word?: string;
-}
-
-export function isStillUsed({ newestBackup }: Owner, now: number): boolean {
-  return newestBackup !== null && now - Date.parse(newestBackup.createdAt) < stillMs;
-}
-
-/**
- * What all known facts say. The machine does not count, as many databases share one; and somebody who still makes
- * backups there speaks against taking the place over, whatever else agrees.
- */
-export function suggestion(owner: Owner, now: number): 'other' | 'same' | null {
-  const { isSameName, isSamePath, tablesInCommon } = owner;
-  const tables =
-    tablesInCommon === null || tablesInCommon.theirs === 0
-      ? []
-      : [tablesInCommon.common === tablesInCommon.theirs ? true : tablesInCommon.common === 0 ? false : null];
-  const told = [...[isSameName, isSamePath].filter((fact) => fact !== null), ...tables];
-  if (told.length === 0) return null;
-  if (told.every((fact) => fact === false)) return 'other';
-  return told.every((fact) => fact === true) && !isStillUsed(owner, now) ? 'same' : null;
-}
-
-/**
- * The line for `.env` that gives this database a place of its own; null for a target that the configuration file names.
- * The folder lies inside the old one, which may be a volume; the prefix and the second folder lie beside the old ones, whose
- * listings reach further.
- */
-export function ownPlaceLine({ local, targets, database }: Status, place: Place): string | null {
-  const stem = database.name.replace(/\.[^.]*$/, '') || database.name;
-  const trimmed = (path: string) => path.replace(/\/+$/, '');
-  if (place.target === 'local') return `BACKUP_LOCAL_PATH=${quoted(`${trimmed(local.path)}/${stem}`)}`;
-  const variable = variables[place.target];
-  if (variable === undefined) return null;
-  const path = trimmed(targets.find(({ target }) => target === place.target)?.path ?? '');
-  // Two machines of one database would both be told its name.
-  return `${variable}=${quoted(`${path}-${isShared(place) ? 'copy' : stem}`)}`;
-}
-
-/** When this machine's own copies arrived there within the last day: what lies here too was made here. */
-export function ownUploads(backups: readonly Backup[], target: string, since: number): readonly number[] {
-  return backups
-    .filter(({ other, placements }) => other === null && placements.some((copy) => copy.target === 'local'))
-    .flatMap(({ placements }) => placements.filter((copy) => copy.target === target && copy.status === 'stored'))
-    .flatMap(({ at }) => (at === null ? [] : [Date.parse(at)]))
-    .filter((at) => at >= since)
-    .sort((a, b) => a - b);
-}
-
-const variables: Readonly<Record<string, string>> = { s3: 'BACKUP_S3_PATH', folder: 'BACKUP_FOLDER_PATH' };
-
-function quoted(value: string): string {
-  return /^[\w./:@%+-]+$/.test(value) ? value : JSON.stringify(value);
 }

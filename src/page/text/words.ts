@@ -1,5 +1,5 @@
 /** The page's words for the contract's codes: one place, so that a step is called the same wherever it appears. */
-import type { Activity, AuditAnswer, Run, RunProgress, Status } from '../../http/contract.ts';
+import type { Activity, Run, RunProgress, Status } from '../../http/contract.ts';
 import { uploadWord } from './targets.ts';
 
 export type Step = RunProgress['steps'][number];
@@ -11,15 +11,6 @@ export const triggerWords: Record<Trigger, string> = {
   manual: 'Manual',
   cli: 'Command line',
   safety: 'Before restore',
-};
-
-export const kindWords: Record<Run['kind'], string> = {
-  backup: 'Backup',
-  verify: 'Verify',
-  restore: 'Restore',
-  undo: 'Undo restore',
-  upload: 'Upload',
-  drill: 'Drill',
 };
 
 const stepWords: Record<Exclude<Step['name'], 'upload'>, string> = {
@@ -38,33 +29,6 @@ const stepWords: Record<Exclude<Step['name'], 'upload'>, string> = {
 /** @param targets where the run may take a copy to. */
 export const stepWord = (name: Step['name'], targets: Status['targets']): string =>
   name === 'upload' ? uploadWord(targets.filter(({ enabled }) => enabled)) : stepWords[name];
-
-/** With a result behind them: “Sign-in refused”. */
-export const actWords: Record<AuditAnswer['entries'][number]['act'], string> = {
-  'sign-in': 'Sign-in',
-  'sign-out': 'Sign-out',
-  'confirm-password': 'Password again',
-  request: 'Request',
-  download: 'Download',
-  delete: 'Deletion',
-  retention: 'Removal by retention',
-  prune: 'Clean-up by hand',
-  restore: 'Restore',
-  'restore-if-missing': 'Restore of the missing database',
-  undo: 'Undo of a restore',
-  settings: 'Settings',
-  pin: 'Pin',
-  unpin: 'Unpin',
-  note: 'Note',
-  adopt: 'Adoption of a file',
-  claim: 'Claim of the backups',
-  'accept-loss': 'Acceptance of a loss',
-  mark: 'Mark',
-  pause: 'Pause of continuous backup',
-  resume: 'Resuming of continuous backup',
-  'reopen-loss': 'Loss opened again',
-  stop: 'Stop of a run',
-};
 
 /** What a bar of the activity chart says; `lacking` is the copy that is missing. */
 export const barWord = (state: BarState, lacking: string): string =>
