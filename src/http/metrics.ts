@@ -57,7 +57,12 @@ async function render(databases: readonly Asked[], common: readonly string[]): P
     new Gauge({ name: `velist_backup_${name}`, help, labelNames: [...own, ...common], registers });
   const counter = (name: string, help: string, ...own: string[]) =>
     new Counter({ name: `velist_backup_${name}`, help, labelNames: [...own, ...common], registers });
-  const metrics = { runs: runMetrics(gauge, counter), ages: ageMetrics(gauge), stand: standMetrics(gauge), captured: capturedMetrics(gauge) };
+  const metrics = {
+    runs: runMetrics(gauge, counter),
+    ages: ageMetrics(gauge),
+    stand: standMetrics(gauge),
+    captured: capturedMetrics(gauge),
+  };
   for (const { labels, figures } of databases) {
     if (figures) {
       metrics.runs(figures, labels);
@@ -127,24 +132,23 @@ function ageMetrics(gauge: MakeGauge) {
   };
 }
 
-/** Only of a database of which commits are to be captured. */
+/** Made with the first of their samples: nobody who captures no commits has them. */
 function capturedMetrics(gauge: MakeGauge) {
-  const captured = gauge('captured', 'Whether every commit is captured.');
-  const untrue = gauge('captured_untrue', 'Whether the database or its stream is not what was committed.');
-  const bytes = gauge('captured_bytes', 'Size of the stream on this disk.');
-  const age = gauge('captured_age_seconds', 'Since all that was committed was seen to be captured.');
+  const made = new Map<string, Gauge<string>>();
+  const set = (name: string, help: string, labels: Labels, value: number) => {
+    const metric = made.get(name) ?? gauge(name, help);
+    made.set(name, metric);
+    metric.set(labels, value);
+  };
   return ({ serverTime, continuous }: Status, labels: Labels) => {
-    if (continuous) {
-      captured.set(labels, continuous.concern === null ? 1 : 0);
-      untrue.set(labels, continuous.untrue ? 1 : 0);
-      bytes.set(labels, continuous.sizeBytes);
-    }
-    if (continuous?.caughtUpAt)
-      age.set(labels, Math.max(0, (serverTime.getTime() - continuous.caughtUpAt.getTime()) / 1_000));
-    // Without labels they begin at 0.
-    if (Object.keys(labels).length > 0) return;
-    if (!continuous) for (const unknown of [captured, untrue, bytes]) unknown.remove();
-    if (!continuous?.caughtUpAt) age.remove();
+    if (!continuous) return;
+    const { caughtUpAt, concern, sizeBytes, untrue } = continuous;
+    set('captured', 'Whether every commit is captured.', labels, concern === null ? 1 : 0);
+    set('captured_untrue', 'Whether the database or its stream is not what was committed.', labels, untrue ? 1 : 0);
+    set('captured_bytes', 'Size of the stream on this disk.', labels, sizeBytes);
+    if (caughtUpAt === null) return;
+    const ageSeconds = Math.max(0, (serverTime.getTime() - caughtUpAt.getTime()) / 1_000);
+    set('captured_age_seconds', 'Since all that was committed was seen to be captured.', labels, ageSeconds);
   };
 }
 

@@ -17,5 +17,3 @@ export { default as PasswordDialog } from './components/PasswordDialog.svelte';
 export { default as PinDialog } from './components/PinDialog.svelte';
 export { default as RowMenu } from './components/RowMenu.svelte';
 export { default as RunLog } from './components/RunLog.svelte';
-export { default as Whose } from './components/Whose.svelte';
-export { default as Writers } from './components/Writers.svelte';

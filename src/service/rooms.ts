@@ -50,7 +50,7 @@ export function openRooms(options: BackupServiceOptions) {
   const backups = new Backups(context, targets);
   const verifications = new Verifications(context, { backups, claims });
   const restores = new Restores(context, { backups, continuous, retention, targets });
-  const drills = new Drills(context, { backups, targets, verifications, assertions });
+  const drills = new Drills(context, { backups, continuous, targets, verifications, assertions });
   const firstBoots = new FirstBoots(context, { backups, continuous, targets });
   const onDelete = (filename: string) => losses.passOn(filename);
   const changes = new Changes(context, { backups, targets, removals, onDelete });

@@ -94,8 +94,10 @@ export interface FindOptions extends Pick<FromTarget, 'from'> {
 }
 
 export interface DrillAsked {
-  /** Left out: each that is on. */
+  /** Left out: each that is on, and where commits are captured a random moment. */
   readonly target?: TargetName;
+  /** Drills this captured moment alone: a time, a bookmark or a mark. */
+  readonly at?: Date | string;
   /** The text of an identity file of age, with the private key that opens an encrypted copy. */
   readonly identity?: string;
   /** Proves a copy that is not encrypted also where copies are to be. Else it is passed over, or PLAIN_COPY. */

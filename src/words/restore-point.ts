@@ -24,6 +24,11 @@ export function readRestorePoint(given: RestorePointGiven, now: Date): RestorePo
   throw unclear('that is not a restore point');
 }
 
+/** A captured moment by its TXID, in 16 hex digits. */
+export function isBookmark(text: string): boolean {
+  return /^[0-9a-f]{16}$/.test(text);
+}
+
 /** What a moment was taken for, so that nobody restores the wrong hour. */
 export function momentOf(point: RestorePoint): { readonly at: Date; readonly said: string } | null {
   return 'at' in point ? { at: point.at, said: sayMoment(point.at) } : null;

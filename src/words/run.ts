@@ -56,6 +56,8 @@ export interface Drill {
   readonly proof: 'restored' | 'sealed' | null;
   /** How many statements of the owner held. */
   readonly assertions: number;
+  /** Only for the drill of a captured moment, whose bookmark is the `backup` of the run: its time, or null if none was found. */
+  readonly moment?: string | null;
   /** What is said of the content beside that it is sound: rows that break a rule, what could not be checked. */
   readonly remarks?: readonly string[];
 }

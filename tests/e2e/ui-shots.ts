@@ -65,7 +65,7 @@ async function openDelete(page: Page): Promise<void> {
 
 async function openCheckup(page: Page): Promise<void> {
   await page.getByRole('tab', { name: 'Check-up' }).click();
-  await page.getByText('looked at and found in order').waitFor();
+  await page.getByText('checks passed').waitFor();
 }
 
 async function testConnection(page: Page): Promise<void> {

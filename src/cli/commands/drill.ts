@@ -10,13 +10,14 @@ export interface DrillOptions {
   readonly identity?: string;
   readonly allowPlain?: boolean;
   readonly without?: string;
+  readonly at?: string;
 }
 
 export async function drill({ service, output }: Session, options: DrillOptions): Promise<number> {
-  const { from, allowPlain, without } = options;
+  const { from, allowPlain, without, at } = options;
   const identity = readIdentity(options.identity);
   const report = await service.drill({
-    ...{ target: from, identity, allowPlain, trigger: 'cli', ...(without && { without: [without] }) },
+    ...{ target: from, identity, allowPlain, trigger: 'cli', at, ...(without && { without: [without] }) },
     onProgress: output.progress.show,
   });
   output.answer(report, report.drills.map(drillText).join('\n'));
@@ -24,7 +25,8 @@ export async function drill({ service, output }: Session, options: DrillOptions)
   return error ? exitCodeOf(error.code) : exitCodes.done;
 }
 
-function drillText({ target, result, backup, ms, assertions, remarks = [], error }: TargetDrill): string {
+function drillText({ target, result, backup: name, moment, ms, assertions, remarks = [], error }: TargetDrill): string {
+  const backup = moment && name !== null ? `the moment ${name} of ${moment.toISOString()}` : name;
   const seconds = `${(ms / 1_000).toFixed(1)} s`;
   const held = assertions === 0 ? '' : `, ${assertions} assertion${assertions === 1 ? '' : 's'} held`;
   switch (result) {

@@ -78,18 +78,21 @@ function statusText(status: Status, now: Date, terminal: number | undefined): st
 }
 
 /** `0.8 s behind, any moment since …`, or why not. */
-function capturedText({ concern, caughtUpAt, oldestAt, phase, sizeBytes }: ContinuousStatus, now: Date): string {
+function capturedText({ concern, caughtUpAt, oldestAt, phase, sizeBytes, drill }: ContinuousStatus, now: Date): string {
+  const drilled = drill === null ? '' : `; the drill of a moment ${agoText(drill.at, now)} ${drillWords[drill.result]}`;
   if (concern !== null) return concern;
-  if (phase !== 'capturing' || caughtUpAt === null) return phase;
+  if (phase !== 'capturing' || caughtUpAt === null) return phase + drilled;
   const behind = ((now.getTime() - caughtUpAt.getTime()) / 1_000).toFixed(1);
   const since = oldestAt === null ? '' : `, moments since ${oldestAt.toISOString()}`;
-  return `${behind} s behind${since}, ${sizeText(sizeBytes)}`;
+  return `${behind} s behind${since}, ${sizeText(sizeBytes)}${drilled}`;
 }
 
 /** A backup is as large as the database without its log. */
 function databaseSizeText({ sizeBytes, logBytes }: Status['database']): string {
   return `${sizeText(sizeBytes - logBytes)}${logBytes > 0 ? `, log ${sizeText(logBytes)}` : ''}`;
 }
+
+const drillWords = { proven: 'proved it', failed: 'FAILED' } as const;
 
 function failedText(check: NonNullable<Status['failedCheck']>, now: Date): string {
   const more = check.more === 0 ? '' : ` (${check.more} more)`;

@@ -230,8 +230,9 @@ export const verbs = {
   },
   drill: {
     usage: 'drill',
-    what: 'rehearse a restore: bring the newest backup of each target back to a hidden place, check it and remove it',
+    what: 'rehearse a restore: bring the newest backup of each target, and a random captured moment, back to a hidden place, check it and remove it',
     options: [
+      { flags: '--at <moment>', what: 'only this captured moment: a time, a bookmark or a mark' },
       { flags: '--from <target>', what: 'only from this target (default: every one that is on)' },
       { flags: '--without <backup>', what: 'pass over this backup: try the one before it' },
       identity,
@@ -239,6 +240,7 @@ export const verbs = {
     ],
     examples: [
       ['velist-backup drill', 'every target that is on'],
+      ['velist-backup drill --at "10:31"', 'one captured moment'],
       ['velist-backup drill --from s3 --identity key.txt', 'open an encrypted copy too'],
     ],
   },

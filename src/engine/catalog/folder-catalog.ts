@@ -62,7 +62,14 @@ export class Catalog {
   readonly #entries: FolderEntries;
   readonly #staged: FolderEntries;
   readonly #known = new Map<string, Known>();
-  #listed: readonly Backup[] = [];
+  #names: { readonly entries: ReadonlySet<string>; readonly names: readonly string[] } = {
+    entries: new Set(),
+    names: [],
+  };
+  #listed: { readonly published: readonly Backup[]; readonly inOrder: readonly Backup[] } = {
+    published: [],
+    inOrder: [],
+  };
 
   constructor(folder: string) {
     this.folder = folder;
@@ -80,16 +87,20 @@ export class Catalog {
     const entries = await this.#namesHere();
     // In this order: a file that is published while we look has its staging folder now, or its manifest below.
     const unpublished = await this.unpublished();
-    const names = [...entries].filter(isBackupName);
-    const backups = await this.#lookAt(names);
+    const backups = await this.#lookAt(this.#namesAmong(entries));
     for (const name of this.#known.keys()) if (!entries.has(name)) this.#known.delete(name);
     const published = backups.filter(
       ({ name, manifest, fault }) => manifest !== null || fault !== null || !unpublished.has(name),
     );
-    const before = new Set(this.#listed);
-    const isSame = published.length === before.size && published.every((backup) => before.has(backup));
-    if (!isSame) this.#listed = inOrder(published);
-    return this.#listed;
+    const before = this.#listed.published;
+    const isSame = published.length === before.length && published.every((backup, index) => backup === before[index]);
+    if (!isSame) this.#listed = { published, inOrder: inOrder(published) };
+    return this.#listed.inOrder;
+  }
+
+  #namesAmong(entries: ReadonlySet<string>): readonly string[] {
+    if (this.#names.entries !== entries) this.#names = { entries, names: [...entries].filter(isBackupName) };
+    return this.#names.names;
   }
 
   async #lookAt(names: readonly string[]): Promise<readonly Backup[]> {

@@ -2,6 +2,7 @@
 import { makeBackup } from '../stories/backup.ts';
 import { compareWithMoment } from '../stories/backup-moment.ts';
 import { drill } from '../stories/drill.ts';
+import { drillMoment, pickMoment } from '../stories/drill-moment.ts';
 import { examineDatabase } from '../stories/look.ts';
 import { fetchBackup } from '../stories/fetch.ts';
 import { bringBackMissing } from '../stories/first-boot.ts';
@@ -41,6 +42,10 @@ export async function carryOut(request: JobRequest, context: StoryContext): Prom
       return checkDatabase(request.databasePath);
     case 'drill':
       return await drill(request, context);
+    case 'pick-moment':
+      return await pickMoment(request);
+    case 'drill-moment':
+      return await drillMoment(request, context);
     case 'change-remote':
       return await changeRemote(request, context);
     case 'claim-remote':

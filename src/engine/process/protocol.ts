@@ -19,6 +19,7 @@ import type { CheckRequest, Checked, ExamineRequest, Examined } from '../stories
 import type { UploadRequest, Uploaded } from '../stories/upload-request.ts';
 import type { ClaimedRemote, ClaimRemoteRequest } from '../stories/hold-target.ts';
 import type { DrillRequest, Drilled } from '../stories/drill.ts';
+import type { DrillMomentRequest, PickedMoment, PickMomentRequest } from '../stories/drill-moment.ts';
 import type {
   MarkRequest,
   Marked,
@@ -43,6 +44,8 @@ export interface JobMap {
   examine: { request: ExamineRequest; result: Examined };
   check: { request: CheckRequest; result: Checked };
   drill: { request: DrillRequest; result: Drilled };
+  'pick-moment': { request: PickMomentRequest; result: PickedMoment };
+  'drill-moment': { request: DrillMomentRequest; result: Drilled };
   'change-remote': { request: ChangeRemoteRequest; result: null };
   'prune-remote': {
     request: PruneRemoteRequest;

@@ -48,7 +48,11 @@ export interface LogEnd {
 /** How often to look again when a log begins anew just while we look. */
 const LOOKS_MAX = 20;
 const PAGES_PER_STEP = 64;
+/** What is copied into memory while the pin moves. */
+const COPIED_BYTES_MAX = 16 * 1024 * 1024;
 const NONE: ReadonlySet<number> = new Set();
+
+class TailTooLong extends Error {}
 
 export class Capture {
   readonly #database: FollowedDatabase;
@@ -93,6 +97,7 @@ export class Capture {
   /** The pin was just taken, and the position proven. */
   startAt(position: LogPosition | null): void {
     this.#read = position;
+    if (isAllMerged(this.#database.index())) this.#proof.startAt(position);
     if (position !== null)
       for (const number of pageFrames(this.#database.log, position.frames).keys()) this.#inLog.add(number);
     this.#mayBeginAnew = true;
@@ -157,12 +162,19 @@ export class Capture {
    * Moves the pin to the end of the log. What came since the last capture is read before the old pin is gone, and written
    * by the next `capture`.
    *
+   * @returns false after a long transaction, which must be captured first: what is read now is kept in memory.
    * @throws NotCaptured: what was captured is compared with the log while it is held.
    */
-  movePin(): void {
+  movePin(): boolean {
     this.#proveWritten();
-    this.#database.movePin(() => this.#readTail({ mayWait: true }));
+    try {
+      this.#database.movePin(() => this.#readTail({ mayWait: true }));
+    } catch (error) {
+      if (error instanceof TailTooLong) return false;
+      throw error;
+    }
     this.#mayBeginAnew = true;
+    return true;
   }
 
   /** As `FollowedDatabase.drain`; throws as `movePin` does. */
@@ -188,6 +200,7 @@ export class Capture {
       if (from === 'again') continue;
       const untilFrames = end?.salts === index.salts ? Math.min(end.frames, index.frames) : index.frames;
       if (from === null || from.frames >= untilFrames) return;
+      if (mayWait && (untilFrames - from.frames) * from.pageSize > COPIED_BYTES_MAX) throw new TailTooLong();
       const tail = readLogTail(this.#database.log, from, untilFrames);
       if (tail === null) continue;
       const copies = mayWait ? copyPages(this.#database.log, tail.position, from.frames) : null;

@@ -71,9 +71,9 @@ export class Checkpoints {
     const index = this.#database.index();
     const place = [index.salts, index.frames, isAllMerged(index)].join(' ');
     if (place === this.#asideAt) return false;
-    this.#capture.movePin();
+    const isMoved = this.#capture.movePin();
     await this.#capture.capture(signal);
-    this.#asideAt = place;
+    if (isMoved) this.#asideAt = place;
     return true;
   }
 
@@ -95,7 +95,8 @@ export class Checkpoints {
   async #merge(signal?: AbortSignal): Promise<number> {
     let left = Number.POSITIVE_INFINITY;
     for (let round = 0; round < ROUNDS_MAX; round++) {
-      this.#limits.refuseLong();
+      // One long transaction is merged at once.
+      if (round > 0) this.#limits.refuseLong();
       this.#capture.movePin();
       await this.#capture.capture(signal);
       this.#database.checkpoint();

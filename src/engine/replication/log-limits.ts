@@ -7,6 +7,7 @@ import { dirname } from 'node:path';
 import { BackupError } from '../../words/errors.ts';
 import { DISK_RESERVE_BYTES } from '../disk/share.ts';
 import type { FollowedDatabase } from '../sqlite/followed-database.ts';
+import { isAllMerged } from '../sqlite/wal-index.ts';
 import { whoHasOpen } from '../sqlite/open-files.ts';
 
 const LOG_BYTES_LEAST = 64 * 1024 * 1024;
@@ -41,9 +42,11 @@ export class LogLimits {
   }
 
   #refuseFullDisk(): number {
-    const { frames } = this.#database.index();
+    const index = this.#database.index();
     const { bavail, bsize } = statfsSync(dirname(this.#database.path));
     const freeBytes = Number(bavail) * Number(bsize);
+    // What is merged is written over by the next commit: one long transaction is no reader that stays.
+    const frames = isAllMerged(index) ? 0 : index.frames;
     if (freeBytes >= DISK_RESERVE_BYTES) return frames * this.#database.pageSize;
     throw new BackupError('DISK_FULL', `the disk with ${this.#database.path} is nearly full, so its log is let go`, {
       hint: 'Free space on that disk. The stream then goes on by itself; commits of the time between are captured as one moment.',

@@ -29,6 +29,11 @@ export class LogProof {
     this.#log = log;
   }
 
+  /** What lies before was taken from the main file, which is the truth for it. */
+  startAt(position: LogPosition | null): void {
+    this.#proven = position;
+  }
+
   /**
    * To be called under the pin, when all up to there is captured.
    *

@@ -225,8 +225,8 @@ export class Replicator {
         await this.#markPending(capture);
         const segment = await capture.capture(signal);
         for (const { resolve } of flushes.splice(0)) resolve(capturedBy(capture));
-        this.#tellCaught(capture, lookedAt, limits.look(), upkeep);
         await checkpoints.look(signal);
+        this.#tellCaught(capture, lookedAt, limits.look(), upkeep);
         this.#noteWitness(witness.look(capture));
         // What is left must not be removed while something is untrue.
         if (this.#status.untrue?.at !== 'file') upkeep.look(capture.head);

@@ -25,7 +25,7 @@ export interface StreamStatus {
   /** When all that was committed was captured, seen by a look; null before the first. */
   readonly caughtUpAt: string | null;
   readonly sizeBytes: number;
-  /** Bytes of the app's log; it is long while a reader stays in it. */
+  /** Bytes of the app's log, 0 once all of it is merged; it is long while a reader stays in it. */
   readonly logBytes: number;
   readonly pause: { readonly reason: 'asked' | 'restore' | 'replaced'; readonly since: string } | null;
   readonly error: ErrorBody | null;

@@ -69,24 +69,48 @@ const PACE_BYTES = 8 * 1024 * 1024;
  * assertion does not hold; NO_BACKUP, BAD_BACKUP, PLAIN_COPY, BAD_REQUEST for a wrong private key, DISK_FULL, BUSY, S3_*, ABORTED.
  */
 export async function drill(request: DrillRequest, context: StoryContext): Promise<Drilled> {
-  const { from, staging } = request;
+  const { from } = request;
+  return await rehearse(
+    { ...request, sizeBytes: from.sizeBytes },
+    context,
+    async (to) => await bringBack(request, to, context),
+    async () =>
+      'access' in from && from.identities.length === 0 ? await proveSealed(request.name, from, context) : null,
+  );
+}
+
+interface Rehearsed extends Pick<DrillRequest, 'name' | 'staging' | 'assertions' | 'lockWaitMs'> {
+  readonly sizeBytes: number;
+}
+
+/**
+ * One at a time in a folder.
+ *
+ * @param restore answers the digest that the restored file must have; null if its content was proven as it was built.
+ * @param instead what can be said without restoring; null where it must be restored.
+ */
+export async function rehearse(
+  { name, staging, assertions: given, lockWaitMs, sizeBytes }: Rehearsed,
+  context: StoryContext,
+  restore: (to: string) => Promise<string | null>,
+  instead: () => Promise<Drilled | null> = async () => null,
+): Promise<Drilled> {
   // Before the first byte: a file that is not there costs no download.
-  const assertions = request.assertions === null ? null : readAssertions(request.assertions);
+  const assertions = given === null ? null : readAssertions(given);
   const folder = dirname(staging);
   makePrivateFolder(folder);
-  const lock = { waitMs: request.lockWaitMs, signal: context.signal, warn: warnIn(context) };
+  const lock = { waitMs: lockWaitMs, signal: context.signal, warn: warnIn(context) };
   using _lock = await takeLock(join(folder, DRILL_LOCK_FILE), lock);
-  if ('access' in from && from.identities.length === 0) {
-    const sealed = await proveSealed(request.name, from, context);
-    if (sealed) return sealed;
-  }
+  const said = await instead();
+  if (said) return said;
   removeLeftovers(folder, context);
   mkdirSync(staging, { mode: 0o700 });
   chmodSync(staging, 0o700);
   giveToOwnerOfFolder(staging);
-  const restored = join(staging, request.name);
+  const restored = join(staging, name);
   try {
-    const sha256 = await bringBack(request, restored, context);
+    checkRoom(staging, sizeBytes);
+    const sha256 = await restore(restored);
     context.signal.throwIfAborted();
     return await judge({ path: restored, sha256, assertions }, context);
   } finally {
@@ -113,7 +137,6 @@ async function bringBack(request: DrillRequest, to: string, context: StoryContex
   const { name, from, staging, lockWaitMs } = request;
   if ('access' in from) {
     const { target, prefix, access, identities, refusePlain } = from;
-    checkRoom(staging, from.sizeBytes);
     const fetched = await fetchBackup(
       { kind: 'fetch', name, target, prefix, access, identities, refusePlain, staging, to, lockWaitMs },
       quietAfterFetch(context),
@@ -121,7 +144,6 @@ async function bringBack(request: DrillRequest, to: string, context: StoryContex
     return fetched.manifest.database.sha256;
   }
   context.onEvent({ type: 'step', name: 'fetch' });
-  checkRoom(staging, from.sizeBytes);
   await copy(from.path, to, context);
   return from.sha256;
 }
@@ -154,15 +176,15 @@ function quietAfterFetch(context: StoryContext): StoryContext {
 
 interface Restored {
   readonly path: string;
-  /** Digest that it must have. */
-  readonly sha256: string;
+  /** Digest that it must have, if there is one. */
+  readonly sha256: string | null;
   readonly assertions: string | null;
 }
 
 async function judge(restored: Restored, context: StoryContext): Promise<Drilled> {
   context.onEvent({ type: 'step', name: 'check' });
   const { sha256, sizeBytes, content, unchecked } = await verifyFile(restored.path, { method: 'full' });
-  if (sha256 !== restored.sha256) {
+  if (restored.sha256 !== null && sha256 !== restored.sha256) {
     throw new BackupError('VERIFY_FAILED', `${basename(restored.path)} is not the file that its manifest describes`, {
       hint: 'It was changed after it was made. Use another backup.',
     });

@@ -76,7 +76,7 @@ export async function listMoments({ folder, wish = { latest: true } }: MomentsRe
 }
 
 /** The backups in the folder around it that are moments of this stream. */
-async function basesOf({ folder, newest }: LocalStream): Promise<readonly BackupBase[]> {
+export async function basesOf({ folder, newest }: LocalStream): Promise<readonly BackupBase[]> {
   const backups = dirname(folder);
   return (await new Catalog(backups).list()).flatMap(({ name, createdAt, fault, manifest }) => {
     const position = manifest?.position;
@@ -86,16 +86,22 @@ async function basesOf({ folder, newest }: LocalStream): Promise<readonly Backup
   });
 }
 
-/** The finest first. What can be restored begins with the oldest segment that has all pages. */
 function rangesOf(segments: readonly LocalSegment[]): readonly MomentRange[] {
-  const [base] = segments.filter(({ minTxid }) => minTxid === 1n).toSorted((a, b) => (a.maxTxid < b.maxTxid ? -1 : 1));
-  if (base === undefined) return [];
-  return [...new Set(segments.map(({ level }) => level))].flatMap((level) => {
-    const own = segments.filter((one) => one.level === level && one.maxTxid >= base.maxTxid);
+  return endsOf(segments).flatMap((own) => {
     const [first, last] = [own[0], own.at(-1)];
     if (first === undefined || last === undefined) return [];
-    return { level, from: first.at.toISOString(), to: last.at.toISOString(), moments: own.length };
+    const { level, at } = first;
+    return { level, from: at.toISOString(), to: last.at.toISOString(), moments: own.length };
   });
+}
+
+/** The moments of each granularity, the finest first. What can be restored begins with the oldest segment that has all pages. */
+export function endsOf(segments: readonly LocalSegment[]): readonly (readonly LocalSegment[])[] {
+  const [base] = segments.filter(({ minTxid }) => minTxid === 1n).toSorted((a, b) => (a.maxTxid < b.maxTxid ? -1 : 1));
+  if (base === undefined) return [];
+  return [...new Set(segments.map(({ level }) => level))]
+    .map((level) => segments.filter((one) => one.level === level && one.maxTxid >= base.maxTxid))
+    .filter((own) => own.length > 0);
 }
 
 function toWish(wish: MomentWish): WishedMoment {

@@ -7,6 +7,8 @@ const drilled = z.object({
   target: targetName,
   proof: z.enum(['restored', 'sealed']).nullable(),
   assertions: z.number(),
+  /** Only for a captured moment, whose bookmark is the run's `backup`: its time. */
+  moment: time.nullable().optional(),
   remarks: z.array(z.string()).optional(),
 });
 

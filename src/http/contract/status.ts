@@ -81,6 +81,13 @@ const continuous = z.object({
   error: errorBody.nullable(),
   /** The live file, or the stream, is not what was committed. */
   untrue: z.object({ at: z.enum(['file', 'stream']), since: time, error: errorBody }).nullable(),
+  /** The last drill of a captured moment; `failed` until one proves the same moment or a newer one. */
+  drill: z
+    .object({
+      ...{ at: time, result: z.enum(['proven', 'failed']) },
+      ...{ bookmark: z.string().nullable(), moment: time.nullable() },
+    })
+    .nullable(),
   warnings: z.array(z.string()),
   /** Why commits are not captured; null when they are. */
   concern: z.string().nullable(),

@@ -46,6 +46,8 @@ export const drillReport = z.object({
       target: targetName,
       result: z.enum(['proven', 'sealed', 'failed', 'stopped']),
       backup: z.string().nullable(),
+      /** Only for a captured moment, whose bookmark is `backup`: its time. */
+      moment: time.nullable().optional(),
       sizeBytes: z.number().nullable(),
       ms: z.number(),
       assertions: z.number(),

@@ -17,7 +17,7 @@ export const targetRoutes = [
   route({
     method: 'POST',
     path: '/api/drill',
-    summary: 'Rehearse a restore from one target, or from each',
+    summary: 'Rehearse a restore from one target, from each, or of a captured moment',
     right: 'verify',
     costs: 'drill',
     isLong: always,
@@ -25,6 +25,8 @@ export const targetRoutes = [
     body: z
       .strictObject({
         ...{ target: targetName.optional(), allowPlain: z.boolean().optional() },
+        /** A captured moment alone: a time, a bookmark or a mark. */
+        at: z.string().max(255).optional(),
         /** Backups to pass over, as one whose drill failed. */
         without: z.array(z.string().max(255)).max(100).optional(),
       })

@@ -3,20 +3,10 @@
  * what was asked for shows as being worked on meanwhile.
  */
 import type { Backup } from '../../http/contract.ts';
-import { api, askPassword, type Target } from '../api.ts';
-import {
-  adoptedText,
-  checkedText,
-  checkedAllText,
-  drillText,
-  leavingText,
-  nothingStoppedText,
-} from '../text/outcomes.ts';
+import { api, type Target } from '../api.ts';
+import { checkedAllText, checkedText, drillText, nothingStoppedText } from '../text/outcomes.ts';
 import { dashboard } from './dashboard.svelte.ts';
 import { toasts } from './toasts.svelte.ts';
-
-/** The time to take back a deletion. */
-export const undoMs = 8000;
 
 class Acts {
   /** A backup was asked for, and the server has not answered yet. */
@@ -65,7 +55,7 @@ class Acts {
 
   /** @param from which copy; left out: the one in the folder, if there is one. */
   async verify(backup: Backup, full: boolean, from?: Target): Promise<void> {
-    await this.#work(backup, async () => {
+    await this.work(backup, async () => {
       const checked = await dashboard.attempt('The check could not be made', () =>
         api.verify(backup.filename, { full, ...(from && { from }) }),
       );
@@ -88,57 +78,12 @@ class Acts {
     dashboard.refresh();
   }
 
-  async adopt(backup: Backup): Promise<void> {
-    await this.#work(backup, async () => {
-      const adopted = await dashboard.attempt('The file was not adopted', () => api.adopt(backup.filename));
-      if (adopted !== undefined) toasts.show(adoptedText(backup));
-    });
-  }
-
-  async pin(backup: Backup, change: { pinned: boolean; note?: string | null }): Promise<boolean> {
-    const refusal = change.pinned ? 'The backup was not pinned' : 'The backup was not unpinned';
-    return (await dashboard.attempt(refusal, () => api.change(backup.filename, change))) !== undefined;
-  }
-
-  /**
-   * Deletes after 8 seconds in which it can be taken back; leaving the page takes it back too. The password is asked for
-   * before them, not after.
-   *
-   * @param targets none: everywhere.
-   */
-  async removeSoon(backup: Backup, targets: readonly Target[]): Promise<void> {
-    const { filename } = backup;
-    const session = await dashboard.attempt('The backup was not deleted', () => api.session());
-    if (session === undefined || (session.needsPassword && !(await askPassword.ask()))) return;
-    this.leaving = new Set([...this.leaving, filename]);
-    const stay = () => {
-      this.leaving = without(this.leaving, filename);
-    };
-    const timer = setTimeout(() => void this.remove(backup, targets).finally(stay), undoMs);
-    const undo = () => {
-      clearTimeout(timer);
-      dismiss();
-      stay();
-    };
-    const dismiss = toasts.show(
-      { ...leavingText(backup, targets, undoMs), button: { label: 'Undo', press: undo } },
-      undoMs,
-    );
-  }
-
-  async remove(backup: Backup, targets: readonly Target[]): Promise<void> {
-    for (const target of targets.length === 0 ? [undefined] : targets) {
-      const answer = await dashboard.attempt('The backup was not deleted', () => api.remove(backup.filename, target));
-      if (answer === undefined) return;
-    }
-    dashboard.announcement = 'Backup deleted';
-  }
-
   async dismissRestored(): Promise<void> {
     await dashboard.attempt('The message was not dismissed', () => api.dismissRestored());
   }
 
-  async #work({ filename }: Backup, act: () => Promise<void>): Promise<void> {
+  /** What is done with a backup shows in its row. */
+  async work({ filename }: Backup, act: () => Promise<void>): Promise<void> {
     this.working = new Set([...this.working, filename]);
     await act().finally(() => {
       this.working = without(this.working, filename);
@@ -146,7 +91,7 @@ class Acts {
   }
 }
 
-function without(names: ReadonlySet<string>, name: string): ReadonlySet<string> {
+export function without(names: ReadonlySet<string>, name: string): ReadonlySet<string> {
   return new Set([...names].filter((other) => other !== name));
 }
 

@@ -28,6 +28,8 @@ class Dialogs {
   /** The open configuration shall test the connection to that one. */
   connectionTest = $state<Target | null>(null);
   tab = $state<'history' | 'log' | 'checkup'>('history');
+  /** What is searched for in the history. */
+  wanted = $state('');
   /** The run that is unfolded in the run log. */
   run = $state<string | null>(null);
   /** The run that shall be brought into view as soon as the run log shows it. */

@@ -49,3 +49,4 @@ class Parts<Module> {
 export const parts = new Parts(() => import('../on-demand.ts'));
 /** What sets up a bucket, a folder, a webhook: apart, because it is wanted once. */
 export const setUpParts = new Parts(() => import('../set-up-parts.ts'));
+export const placeParts = new Parts(() => import('../places.ts'));

@@ -44,22 +44,16 @@ export function searchHistory<Entry extends Searched>(
   return { entries: entries.filter((entry) => entry.day === day || entry === held), held };
 }
 
-/** "today", "2026-11-21", "21 nov", "november 21", "21 Nov 2025"; without a year the last such day. */
+/** "today", "2026-11-21", "21 nov", "21 November 2025"; without a year the last such day. */
 function dayOf(words: readonly string[], today: string): string | null {
   const text = words.join(' ');
   if (text === 'today') return today;
   if (text === 'yesterday') return new Date(Date.parse(today) - dayMs).toISOString().slice(0, 10);
   if (/^\d{4}-\d{2}-\d{2}$/.test(text)) return text;
-  const [, a, b = '', c, year] = /^(\d{1,2})\.? ([a-z]{3,9})(?: (\d{4}))?$/.exec(text) ?? named(text);
+  const [, a, b = '', year] = /^(\d{1,2})\.? ([a-z]{3,9})(?: (\d{4}))?$/.exec(text) ?? [];
   const month = months.indexOf(b.slice(0, 3)) + 1;
   if (a === undefined || month === 0) return null;
   const rest = `-${String(month).padStart(2, '0')}-${a.padStart(2, '0')}`;
   const thisYear = Number(today.slice(0, 4));
-  return (c ?? year ?? String(`${thisYear}${rest}` > today ? thisYear - 1 : thisYear)) + rest;
-}
-
-/** "nov 21" as "21 nov". */
-function named(text: string): readonly string[] {
-  const [, month, day, year] = /^([a-z]{3,9}) (\d{1,2})(?: (\d{4}))?$/.exec(text) ?? [];
-  return month === undefined || day === undefined ? [] : [text, day, month, ...(year ? [year] : [])];
+  return (year ?? String(`${thisYear}${rest}` > today ? thisYear - 1 : thisYear)) + rest;
 }

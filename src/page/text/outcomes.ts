@@ -1,7 +1,7 @@
 /** The short messages that say how it went, by what was done. */
 import type { Backup, DrillReport, Run } from '../../http/contract.ts';
 import { duration, plural, sentence, size } from './format.ts';
-import { copyWords, targetPhrase, targetWord } from './targets.ts';
+import { targetPhrase, targetWord } from './targets.ts';
 
 export interface Outcome {
   readonly tone: 'good' | 'bad' | 'plain';
@@ -68,19 +68,6 @@ export function checkedAllText(found: { verified: number; damaged: number; unkno
     tone: rest.length > 0 ? 'bad' : 'good',
     title: `${plural(verified, 'backup')} verified`,
     lines: rest.length > 0 ? rest : ['All backups on this machine open and passed their quick check.'],
-  };
-}
-
-export function adoptedText({ filename: code }: Backup): Outcome {
-  return { tone: 'good', title: 'Adopted', lines: ['It now counts as a backup like the others.'], code };
-}
-
-export function leavingText({ filename: code }: Backup, targets: readonly string[], ms: number): Outcome {
-  return {
-    tone: 'plain',
-    title: `Deleting the ${targets.length === 0 ? 'backup' : copyWords(targets)}`,
-    lines: [`In ${ms / 1000} seconds. Leaving this page keeps it.`],
-    code,
   };
 }
 

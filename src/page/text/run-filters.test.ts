@@ -15,7 +15,7 @@ const runs = [run('5', 'drill', 'failed'), run('4', 'undo'), run('3', 'restore',
 test('each chip shows what it says, and one that shows nothing is not there', () => {
   const shown = (filter: Parameters<typeof filterRuns>[1]) =>
     filterRuns(runs, filter, new Set(['backup-2', 'backup-5'])).map(({ id }) => id);
-  expect([shown('failed'), shown('restores'), shown('drills'), shown('alarms')]).toEqual([
+  expect([shown('Failed'), shown('Restores'), shown('Drills'), shown('Alarms')]).toEqual([
     ...[['5'], ['4', '3'], ['5'], ['2']],
   ]);
   const chips = runChips(runs, new Set()).map(({ label, count }) => `${label} ${count}`);

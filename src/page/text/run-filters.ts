@@ -2,32 +2,27 @@
 import type { Run } from '../../http/contract.ts';
 import type { Chip } from './chips.ts';
 
-const labels = { all: 'All', failed: 'Failed', restores: 'Restores', drills: 'Drills', alarms: 'Alarms' } as const;
-export type RunFilter = keyof typeof labels;
+/** What a run is asked for by each; `alarmed`: names of the backups that showed a loss. */
+const filters = {
+  All: () => true,
+  Failed: ({ result }: Run) => result === 'failed',
+  Restores: ({ kind }: Run) => kind === 'restore' || kind === 'undo',
+  Drills: ({ kind }: Run) => kind === 'drill',
+  Alarms: ({ kind, backup }: Run, alarmed: ReadonlySet<string>) =>
+    kind === 'backup' && backup !== null && alarmed.has(backup),
+} as const;
+export type RunFilter = keyof typeof filters;
 
-/** @param alarmed names of the backups that showed a loss. */
 export function filterRuns(runs: readonly Run[], filter: RunFilter, alarmed: ReadonlySet<string>): readonly Run[] {
-  switch (filter) {
-    case 'all':
-      return runs;
-    case 'failed':
-      return runs.filter(({ result }) => result === 'failed');
-    case 'restores':
-      return runs.filter(({ kind }) => kind === 'restore' || kind === 'undo');
-    case 'drills':
-      return runs.filter(({ kind }) => kind === 'drill');
-    case 'alarms':
-      return runs.filter(({ kind, backup }) => kind === 'backup' && backup !== null && alarmed.has(backup));
-  }
+  return runs.filter((run) => filters[filter](run, alarmed));
 }
 
-/** Those that show something; none if there is nothing to choose. */
+/** Those that show something; how many runs there are in all nobody knows. */
 export function runChips(runs: readonly Run[], alarmed: ReadonlySet<string>): readonly Chip<RunFilter>[] {
-  const ids = Object.keys(labels) as RunFilter[]; // its own keys
-  return ids.flatMap((id) => {
-    const label = labels[id];
+  return (Object.keys(filters) as RunFilter[]).flatMap((id) => {
+    if (id === 'All') return { id, label: id };
     const count = filterRuns(runs, id, alarmed).length;
-    return id === 'all' ? { id, label } : count > 0 ? { id, label, count } : [];
+    return count > 0 ? { id, label: id, count } : [];
   });
 }
 

@@ -16,6 +16,14 @@ export interface ContinuousStatus {
   readonly error: ErrorBody | null;
   /** The live file, or the stream, is not what was committed. */
   readonly untrue: { readonly at: 'file' | 'stream'; readonly since: Date; readonly error: ErrorBody } | null;
+  /** How the last drill of a captured moment ended; `failed` as long as none has proven the same moment or a newer one. */
+  readonly drill: {
+    readonly at: Date;
+    readonly result: 'proven' | 'failed';
+    /** Which one; null where none could be reached. */
+    readonly bookmark: string | null;
+    readonly moment: Date | null;
+  } | null;
   readonly warnings: readonly string[];
   /** One sentence on why commits are not captured; null when they are. */
   readonly concern: string | null;

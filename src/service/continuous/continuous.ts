@@ -104,9 +104,30 @@ export class Continuous {
   /** Null where continuous backup is off. */
   status(): ContinuousStatus | null {
     if (this.#options === null) return null;
-    return this.#id === null
-      ? this.#elsewhere()
-      : { ...shown(this.#status ?? notYet, this.#down), concern: this.#concern() };
+    const status =
+      this.#id === null
+        ? this.#elsewhere()
+        : { ...shown(this.#status ?? notYet, this.#down), concern: this.#concern() };
+    return { ...status, drill: this.#lastDrill() };
+  }
+
+  /** The drills of moments: the last one, and the failed one that nothing has answered. */
+  drilledMoments() {
+    const { history } = this.#context.state;
+    const oldestAt = this.status()?.oldestAt ?? null;
+    return {
+      open: history.openDrill('local', 'moments'),
+      last: history.lastDrill('local', undefined, 'moments'),
+      oldestAt,
+    };
+  }
+
+  #lastDrill(): ContinuousStatus['drill'] {
+    const { history } = this.#context.state;
+    const run = history.openDrill('local', 'moments') ?? history.lastDrill('local', undefined, 'moments');
+    if (run === null) return null;
+    const moment = run.drill?.moment ? new Date(run.drill.moment) : null;
+    return { at: run.endedAt, result: run.drill?.proof ? 'proven' : 'failed', bookmark: run.backup, moment };
   }
 
   /** Resolves when all that was committed before the call is captured. @throws BackupError NOT_DURABLE */
@@ -255,7 +276,7 @@ export class Continuous {
   }
 
   /** As the process that captures them wrote it down, if there is one. */
-  #elsewhere(): ContinuousStatus {
+  #elsewhere(): Omit<ContinuousStatus, 'drill'> {
     const status = readStatus(this.folder) ?? notYet;
     const pause = this.hasStream ? readPause(this.folder) : null;
     if (pause) return { ...shown({ ...status, phase: 'paused', pause }, null), concern: pausedText[pause.reason] };
@@ -278,7 +299,7 @@ export class Continuous {
   }
 }
 
-function shown(status: StreamStatus, down: BackupError | null): Omit<ContinuousStatus, 'concern'> {
+function shown(status: StreamStatus, down: BackupError | null): Omit<ContinuousStatus, 'concern' | 'drill'> {
   const { phase, bookmark, at, oldestAt, caughtUpAt, sizeBytes, logBytes, pause, error, untrue, warnings } = status;
   const toDate = (text: string | null) => (text === null ? null : new Date(text));
   return {

@@ -3,10 +3,11 @@
  * for checks of copies elsewhere. Pure.
  *
  * A failed drill stands until a drill there proves the same backup or a newer one (`RunHistory.openDrill`), or, once that
- * backup is gone, any other. A copy that a check found damaged stands until it passes one or is removed. A check that could not be made proves nothing and is not
+ * backup is gone, any other; so does one of a captured moment. A copy that a check found damaged stands until it passes one or is removed. A check that could not be made proves nothing and is not
  * among them.
  */
 import type { KnownBackup } from '../backups/backup-item.ts';
+import { isBookmark } from '../../words/restore-point.ts';
 import type { Run } from '../../words/run.ts';
 import { type TargetName, targetWord } from '../../words/target-word.ts';
 
@@ -27,14 +28,25 @@ export interface CheckedPlace {
   readonly copies: readonly KnownBackup[];
   readonly openDrill: Run | null;
   readonly lastDrill: Run | null;
+  /** Drills of captured moments, if there were any there. */
+  readonly moments?: DrilledMoments;
+}
+
+interface DrilledMoments {
+  readonly open: Run | null;
+  readonly last: Run | null;
+  /** The oldest moment that is left. */
+  readonly oldestAt: Date | null;
 }
 
 /** The drills first: they say that a restore fails. Then the newest backup first. */
 export function failedChecks(places: readonly CheckedPlace[]): readonly FailedCheck[] {
-  const drills = places.flatMap(({ target, copies, openDrill, lastDrill }) => {
-    if (openDrill === null) return [];
-    const isGone = !copies.some(({ name }) => name === openDrill.backup);
-    return isGone && lastDrill?.result === 'success' ? [] : toFailedDrill(target, openDrill);
+  const drills = places.flatMap(({ target, copies, openDrill, lastDrill, moments }) => {
+    const isGone = !copies.some(({ name }) => name === openDrill?.backup);
+    const ofBackup = openDrill === null || (isGone && lastDrill?.result === 'success') ? null : openDrill;
+    return [ofBackup, moments ? standingMoment(moments) : null].flatMap((run) =>
+      run === null ? [] : toFailedDrill(target, run),
+    );
   });
   const isTold = (target: TargetName, name: string) =>
     drills.some((drill) => drill.target === target && drill.backup === name);
@@ -47,11 +59,18 @@ export function failedChecks(places: readonly CheckedPlace[]): readonly FailedCh
   return [...drills, ...damaged.toSorted((a, b) => (a.backup < b.backup ? 1 : a.backup > b.backup ? -1 : 0))];
 }
 
+function standingMoment({ open, last, oldestAt }: DrilledMoments): Run | null {
+  const at = open?.drill?.moment;
+  const isGone = at != null && oldestAt !== null && new Date(at) < oldestAt;
+  return isGone && last?.result === 'success' ? null : open;
+}
+
 /** In one sentence. */
 export function failedCheckText({ kind, target, backup, why }: FailedCheck): string {
   const where = target === 'local' ? 'in the folder' : `on ${targetWord(target)}`;
   if (kind === 'verify') return `${backup} ${where} did not pass its last check: ${why}.`;
-  return backup === null ? `The drill ${where} failed: ${why}.` : `The drill of ${backup} ${where} failed: ${why}.`;
+  if (backup === null) return `The drill ${where} failed: ${why}.`;
+  return `The drill of ${isBookmark(backup) ? `the moment ${backup}` : backup} ${where} failed: ${why}.`;
 }
 
 function toFailedDrill(target: TargetName, { id, backup, endedAt, error }: Run): FailedCheck {

@@ -106,6 +106,7 @@ export class LookAtAll {
           ...{ target, copies },
           openDrill: state.history.openDrill(target),
           lastDrill: state.history.lastDrill(target),
+          ...(target === 'local' && { moments: continuous.drilledMoments() }),
         })),
       ),
       shownRestore: restores.shownRestore(lastRestore),

@@ -13,8 +13,10 @@ export interface DrillReport {
 export interface TargetDrill {
   readonly target: TargetName;
   readonly result: 'proven' | 'sealed' | 'failed' | 'stopped';
-  /** Null if there was none. */
+  /** A backup, or the bookmark of a captured moment; null if there was none. */
   readonly backup: string | null;
+  /** Only for a captured moment: its time, or null if none was found. */
+  readonly moment?: Date | null;
   readonly sizeBytes: number | null;
   readonly ms: number;
   readonly assertions: number;
@@ -29,6 +31,7 @@ export function toDrill(target: TargetName, run: Run): TargetDrill {
     target,
     result: run.result === 'stopped' ? 'stopped' : ended,
     backup: run.backup,
+    ...(run.drill?.moment !== undefined && { moment: run.drill.moment === null ? null : new Date(run.drill.moment) }),
     sizeBytes: run.sizeBytes,
     ms: msOf(run),
     assertions: run.drill?.assertions ?? 0,

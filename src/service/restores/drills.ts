@@ -1,6 +1,6 @@
 /**
- * Drills: the newest backup of each target is restored to a hidden place, judged and removed, once a day while the
- * schedule runs and whenever somebody asks. They go on beside the line of runs and hold up no backup.
+ * Drills: the newest backup of each target, and where commits are captured a random moment, is restored to a hidden place,
+ * judged and removed, once a day while the schedule runs and whenever somebody asks. They go on beside the line of runs and hold up no backup.
  *
  * A drill is a check too: damage that it finds is noted at that copy, as `verify` does.
  */
@@ -12,6 +12,8 @@ import type { ActiveRun } from '../runs/active-run.ts';
 import { isHere, type KnownBackup } from '../backups/backup-item.ts';
 import type { Backups } from '../backups/backups.ts';
 import type { Verifications } from '../backups/verifications.ts';
+import type { Continuous } from '../continuous/continuous.ts';
+import { MomentDrills } from './moment-drills.ts';
 import type { ServiceContext } from '../context.ts';
 import type { DrillAsked } from '../service-port.ts';
 import { type DrillReport, msOf, type TargetDrill, toDrill } from './drill-report.ts';
@@ -23,11 +25,14 @@ import type { Drilled } from '../../engine/stories/drill.ts';
 
 interface DrillsParts {
   readonly backups: Backups;
+  readonly continuous: Continuous;
   readonly targets: RemoteTargets;
   readonly verifications: Verifications;
   /** One SQL statement, or the path of a file with several; null for none. */
   readonly assertions: string | null;
 }
+
+type EachAsked = DrillAsked & { readonly moment: boolean };
 
 type Listener = (run: RunProgress) => void;
 
@@ -46,6 +51,7 @@ export class Drills {
   readonly #context: ServiceContext;
   readonly #parts: DrillsParts;
   readonly #rehearsal: Rehearsal;
+  readonly #moments: MomentDrills;
   readonly #going = new Set<Promise<unknown>>();
   readonly #runs = new Set<ActiveRun>();
   /** Concurrent requests for the same target and key share one drill. */
@@ -58,6 +64,7 @@ export class Drills {
     this.#context = context;
     this.#parts = parts;
     this.#rehearsal = new Rehearsal(context, parts);
+    this.#moments = new MomentDrills(context, parts);
   }
 
   /** The schedule begins. */
@@ -70,19 +77,25 @@ export class Drills {
     const { now, options } = this.#context;
     const nowMs = now().getTime();
     if (!options.drills?.scheduled || this.#going.size > 0 || nowMs < this.#notBeforeMs) return;
-    const due = this.#targets().filter((target) => this.#isDue(target, nowMs));
-    if (due.length === 0) return;
+    const { history } = this.#context.state;
+    const due = this.#targets().filter((target) => isDue(history.lastDrill(target), nowMs));
+    const isMomentDue = this.#moments.isOn && isDue(history.lastDrill('local', undefined, 'moments'), nowMs);
+    if (due.length === 0 && !isMomentDue) return;
     this.#notBeforeMs = nowMs + RETRY_MS;
-    void this.#drillEach(due, { trigger: 'schedule' }).catch((error: unknown) =>
+    void this.#drillEach(due, { trigger: 'schedule', moment: isMomentDue }).catch((error: unknown) =>
       this.#context.log('error', `The drill could not be run: ${BackupError.from(error).message}`),
     );
   }
 
   /** @throws BackupError BAD_REQUEST for a target that is not configured, and for a text that is no identity. */
   async run(asked: DrillAsked = {}): Promise<DrillReport> {
+    if (asked.at !== undefined && asked.target !== undefined && asked.target !== 'local') throw onlyHere();
     if (asked.target !== undefined && asked.target !== 'local') this.#parts.backups.requireRemote(asked.target);
     const identities = asked.identity === undefined ? [] : parseIdentities(asked.identity);
-    const drills = await this.#drillEach(asked.target ? [asked.target] : this.#targets(), asked, identities);
+    const targets = asked.at !== undefined ? [] : asked.target ? [asked.target] : this.#targets();
+    const isHere = asked.target === undefined || asked.target === 'local';
+    const moment = asked.at !== undefined || (isHere && this.#moments.isOn);
+    const drills = await this.#drillEach(targets, { ...asked, moment }, identities);
     return { ok: drills.every(({ result }) => result === 'proven' || result === 'sealed'), drills };
   }
 
@@ -98,16 +111,10 @@ export class Drills {
     return ['local', ...this.#parts.targets.enabled.map(({ target }) => target)];
   }
 
-  #isDue(target: TargetName, nowMs: number): boolean {
-    const last = this.#context.state.history.lastDrill(target);
-    // One of the future was before the clock went back.
-    return last === null || Math.abs(nowMs - last.endedAt.getTime()) >= EVERY_MS;
-  }
-
   /** One after the other: each needs room for a whole database. */
   async #drillEach(
     targets: readonly TargetName[],
-    asked: DrillAsked,
+    asked: EachAsked,
     identities: readonly string[] = [],
   ): Promise<readonly TargetDrill[]> {
     const going = this.#oneByOne(targets, asked, identities);
@@ -117,7 +124,7 @@ export class Drills {
 
   async #oneByOne(
     targets: readonly TargetName[],
-    asked: DrillAsked,
+    asked: EachAsked,
     identities: readonly string[],
   ): Promise<readonly TargetDrill[]> {
     const drills: TargetDrill[] = [];
@@ -136,6 +143,7 @@ export class Drills {
         if ((await this.#rehearsal.newest(target, next)).backup === null) break;
       }
     }
+    if (asked.moment) drills.push(await this.#moments.drill(asked, (run) => this.#track(run)));
     return drills;
   }
 
@@ -185,21 +193,16 @@ export class Drills {
         },
       },
       async (run) => {
-        this.#runs.add(run);
-        if (this.#stopping) run.abort.abort();
+        using _run = this.#track(run);
         const onTried = (tried: KnownBackup | null) => {
           backup = tried;
           run.note({ backup: tried?.name ?? null });
         };
-        try {
-          const drilled = await this.#rehearsal.rehearseNewest(run, first, { ...drilledFrom, onTried });
-          const { proof, sizeBytes, assertions } = drilled;
-          const remarks = remarkTexts(drilled);
-          run.note({ sizeBytes, drill: { target, proof, assertions, ...(remarks.length > 0 && { remarks }) } });
-          return drilled;
-        } finally {
-          this.#runs.delete(run);
-        }
+        const drilled = await this.#rehearsal.rehearseNewest(run, first, { ...drilledFrom, onTried });
+        const { proof, sizeBytes, assertions } = drilled;
+        const remarks = remarkTexts(drilled);
+        run.note({ sizeBytes, drill: { target, proof, assertions, ...(remarks.length > 0 && { remarks }) } });
+        return drilled;
       },
     );
     if (settled.error) this.#sayFailed(target, settled.error);
@@ -207,6 +210,13 @@ export class Drills {
     if (backup && !settled.error && settled.result.proof === 'restored') await this.#note(backup, null, settled.result);
     if (backup && settled.error?.code === 'VERIFY_FAILED') await this.#note(backup, settled.error.message);
     return toDrill(target, settled.report);
+  }
+
+  /** So that `stop` ends it. */
+  #track(run: ActiveRun): Disposable {
+    this.#runs.add(run);
+    if (this.#stopping) run.abort.abort();
+    return { [Symbol.dispose]: () => void this.#runs.delete(run) };
   }
 
   #sayProven(target: TargetName, report: Run, drilled: Drilled): void {
@@ -238,6 +248,17 @@ export class Drills {
       );
     }
   }
+}
+
+function isDue(last: Run | null, nowMs: number): boolean {
+  // One of the future was before the clock went back.
+  return last === null || Math.abs(nowMs - last.endedAt.getTime()) >= EVERY_MS;
+}
+
+function onlyHere(): BackupError {
+  return new BackupError('BAD_REQUEST', 'moments are captured on this machine alone', {
+    hint: 'Leave the target out: `at` drills a moment of the local stream.',
+  });
 }
 
 function placeOf(target: TargetName): keyof typeof weights {

@@ -1,7 +1,13 @@
 /** Which backup a wish means: the same for the command line, the routes and the library. */
 import { type ConsideredCopy, type PlannedPlace, planRestore } from '../../engine/restore-points/plan.ts';
 import { BackupError } from '../../words/errors.ts';
-import { momentOf, readRestorePoint, type RestorePoint, type RestorePointGiven } from '../../words/restore-point.ts';
+import {
+  isBookmark,
+  momentOf,
+  readRestorePoint,
+  type RestorePoint,
+  type RestorePointGiven,
+} from '../../words/restore-point.ts';
 import { type TargetName, targetWord } from '../../words/target-word.ts';
 import { isHere, type KnownBackup } from '../backups/backup-item.ts';
 import type { Backups } from '../backups/backups.ts';
@@ -52,9 +58,18 @@ export async function findRestorePoint(
   return { ...toFound(chosen.copy, chosen.target), moment, warnings, skipped: passedOver.flatMap(toSkipped) };
 }
 
-/** A captured moment by its TXID, in 16 hex digits. */
-export function isBookmark(text: string): boolean {
-  return /^[0-9a-f]{16}$/.test(text);
+/** The captured moment alone that is meant: by bookmark, time or mark. @throws BackupError NO_MOMENT, BAD_REQUEST. */
+export async function findMoment(
+  at: Date | string,
+  continuous: RestorePointContext['continuous'],
+  now: Date,
+): Promise<CapturedMoment> {
+  const named = await namedMoment({ at }, continuous, now);
+  const found = named ?? (await momentFor(readRestorePoint({ at }, now), continuous));
+  if (found !== null) return found;
+  throw new BackupError('NO_MOMENT', 'the stream holds no moment that is as old', {
+    hint: 'See `velist-backup moments`. If no commits were captured yet: BACKUP_CONTINUOUS=true.',
+  });
 }
 
 function captured({ bookmark: filename, at: createdAt }: CapturedMoment) {

@@ -25,7 +25,7 @@ type Newest =
   { readonly backup: KnownBackup; readonly obstacle: null } | { readonly backup: null; readonly obstacle: BackupError };
 
 /** A statement that never ends would hold its process, and the lock of drills, for ever. */
-const PROVE_MAX_MS = 10 * 60_000;
+export const PROVE_MAX_MS = 10 * 60_000;
 
 /** When this many in a row are archived, the others are taken to be so too. */
 const ARCHIVED_MAX = 3;
@@ -176,9 +176,9 @@ export function where(target: TargetName): string {
   return target === 'local' ? 'in the folder' : `on ${targetWord(target)}`;
 }
 
-function tookTooLong(proveMaxMs: number): BackupError {
+export function tookTooLong(proveMaxMs: number): BackupError {
   return new BackupError('DRILL_FAILED', `the assertions took longer than ${proveMaxMs / 1_000} s and were ended`, {
-    hint: 'Simplify the statements of BACKUP_DRILL_SQL, or give their tables an index; the backup itself was sound.',
+    hint: 'Simplify the statements of BACKUP_DRILL_SQL, or give their tables an index; what was restored was sound.',
   });
 }
 

@@ -9,7 +9,7 @@ import { Catalog } from '../../engine/catalog/folder-catalog.ts';
 import { otherOf } from '../../engine/catalog/identity.ts';
 import { lookAtFolder } from '../../engine/catalog/own-folder.ts';
 import { BackupError } from '../../words/errors.ts';
-import type { RestorePointGiven } from '../../words/restore-point.ts';
+import { isBookmark, type RestorePointGiven } from '../../words/restore-point.ts';
 import { isVerified } from '../../engine/catalog/retention.ts';
 import { planRestore, replacedBy } from '../../engine/restore-points/plan.ts';
 import { thereIsAFile } from '../../engine/sqlite/missing.ts';
@@ -31,7 +31,7 @@ import type { RemoteTargets } from '../targets/remote-targets.ts';
 import { type PlannedSource, toRestorePlan } from './restore-plan.ts';
 import type { CarryAsked, RunWeights } from '../runs/runs.ts';
 import type { BackupServicePort, FindOptions, FromTarget, RestoreMode } from '../service-port.ts';
-import { findRestorePoint, isBookmark } from './find-restore-point.ts';
+import { findRestorePoint } from './find-restore-point.ts';
 import { foreignBackup } from './foreign-backup.ts';
 import type { Restored } from '../../engine/stories/restore-request.ts';
 

@@ -1,11 +1,11 @@
 /**
- * The runs of the last 90 days (of older ones how many there were), what became of backups that are gone, and what a person put away on the page; in our own
- * small database, each of one backup folder.
+ * The runs of the last 90 days (of older ones how many there were), what became of backups that are gone, and what a
+ * person put away on the page; in our own small database, each of one backup folder.
  */
 import type { RunMark } from '../runs/activity.ts';
 import type { ErrorCode } from '../../words/errors.ts';
 import type { Drill, Run, RunKind, RunResult, RunTotal } from '../../words/run.ts';
-import { addTotal, readable, readMark, readRun, readTotal } from './run-rows.ts';
+import { addTotal, type DrilledKind, drilledKinds, readable, readMark, readRun, readTotal } from './run-rows.ts';
 import type { TargetName } from '../../words/target-word.ts';
 import { OfThisTurn } from './of-this-turn.ts';
 import { openStateDatabase, type StateDatabase } from './state-database.ts';
@@ -174,16 +174,16 @@ export class RunHistory {
     return row ? (readable(row, readRun)[0] ?? null) : null;
   }
 
-  /** The newest drill of a target that was not stopped, or that proved as much. */
-  lastDrill(target: TargetName, proof?: Drill['proof']): Run | null {
-    return this.#hold('drill', { target, proof }, () => this.#lastDrill(target, proof));
+  /** The newest drill of a target that was not stopped, or that proved as much; of backups, or of captured moments. */
+  lastDrill(target: TargetName, proof?: Drill['proof'], of: DrilledKind = 'backups'): Run | null {
+    return this.#hold('drill', { target, proof, of }, () => this.#lastDrill(target, proof, of));
   }
 
-  #lastDrill(target: TargetName, proof: Drill['proof'] | undefined): Run | null {
+  #lastDrill(target: TargetName, proof: Drill['proof'] | undefined, of: DrilledKind): Run | null {
     const row = this.#database
       .prepare(
         `SELECT * FROM runs WHERE kind = 'drill' AND result <> 'stopped' AND ${OF_US}
-         AND json_extract(drill, '$.target') = $target
+         AND json_extract(drill, '$.target') = $target AND ${drilledKinds[of]}
          AND ($proof IS NULL OR json_extract(drill, '$.proof') = $proof) ORDER BY rowid DESC LIMIT 1`,
       )
       .get({ ...this.#us, $target: target, $proof: proof ?? null });
@@ -195,12 +195,12 @@ export class RunHistory {
    * one can be restored does not answer why this one could not. Where the check was given up, nothing is known of that
    * backup, and any later proof counts.
    */
-  openDrill(target: TargetName): Run | null {
-    return this.#hold('open drill', target, () => this.#openDrill(target));
+  openDrill(target: TargetName, of: DrilledKind = 'backups'): Run | null {
+    return this.#hold('open drill', { target, of }, () => this.#openDrill(target, of));
   }
 
-  #openDrill(target: TargetName): Run | null {
-    const drills = `kind = 'drill' AND ${OF_US} AND json_extract(drill, '$.target') = $target`;
+  #openDrill(target: TargetName, of: DrilledKind): Run | null {
+    const drills = `kind = 'drill' AND ${OF_US} AND json_extract(drill, '$.target') = $target AND ${drilledKinds[of]}`;
     const row = this.#database
       .prepare(
         `SELECT * FROM runs AS failed WHERE ${drills} AND result = 'failed'

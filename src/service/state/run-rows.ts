@@ -3,6 +3,13 @@ import type { ErrorBody } from '../../words/errors.ts';
 import type { Drill, Run, RunKind, RunOutcome, RunResult, RunTotal, Step, Trigger } from '../../words/run.ts';
 import type { RunMark } from '../runs/activity.ts';
 
+/** A backup proves no moment, and a moment no backup. */
+export const drilledKinds = {
+  backups: `json_type(drill, '$.moment') IS NULL`,
+  moments: `json_type(drill, '$.moment') IS NOT NULL`,
+} as const;
+export type DrilledKind = keyof typeof drilledKinds;
+
 type Row = Readonly<Record<string, unknown>>;
 
 export function readTotal(row: Row): RunTotal {

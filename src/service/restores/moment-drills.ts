@@ -1,0 +1,134 @@
+/**
+ * Drills of captured moments: a random one is brought back to a hidden place once a day, so that a fault of the stream is
+ * found before anybody restores. Moments of all granularities are drawn, and not always the newest.
+ */
+import { randomUUID } from 'node:crypto';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { DRILL_FOLDER } from '../../engine/format/names.ts';
+import type { DrillMomentRequest } from '../../engine/stories/drill-moment.ts';
+import type { Drilled } from '../../engine/stories/drill.ts';
+import { BackupError, says } from '../../words/errors.ts';
+import type { ServiceContext } from '../context.ts';
+import type { CapturedMoment, Continuous } from '../continuous/continuous.ts';
+import { remarkTexts } from '../protection/remarks.ts';
+import type { ActiveRun } from '../runs/active-run.ts';
+import type { JobAsked } from '../runs/jobs.ts';
+import type { DrillAsked } from '../service-port.ts';
+import { msOf, type TargetDrill, toDrill } from './drill-report.ts';
+import { findMoment } from './find-restore-point.ts';
+import { PROVE_MAX_MS, tookTooLong } from './rehearsal.ts';
+
+interface MomentDrillsParts {
+  readonly continuous: Continuous;
+  /**
+   * One SQL statement, or the path of a file with several; null for none. They are said of the newest state, so only a moment
+   * that somebody names is asked.
+   */
+  readonly assertions: string | null;
+}
+
+type MomentAsked = Pick<DrillAsked, 'at' | 'trigger' | 'user' | 'onProgress'>;
+
+const weights = { fetch: 40, check: 55, prove: 5 };
+const target = 'local';
+
+export class MomentDrills {
+  readonly #context: ServiceContext;
+  readonly #parts: MomentDrillsParts;
+
+  constructor(context: ServiceContext, parts: MomentDrillsParts) {
+    this.#context = context;
+    this.#parts = parts;
+  }
+
+  /** Commits are captured, so there is something to drill. */
+  get isOn(): boolean {
+    const { continuous } = this.#parts;
+    return continuous.hasStream && continuous.status() !== null;
+  }
+
+  /** @param onRun gets the run while it lasts, to stop it. */
+  async drill(asked: MomentAsked, onRun: (run: ActiveRun) => Disposable): Promise<TargetDrill> {
+    const { runs, log } = this.#context;
+    const { trigger = 'manual', user = null, onProgress } = asked;
+    // Set in a story that the compiler does not follow.
+    let moment = null as CapturedMoment | null;
+    const about = () => ({ target, moment: moment?.at.toISOString() ?? null });
+    const settled = await runs.settle(
+      {
+        ...({ kind: 'drill', trigger, user, backup: null, weights, onProgress } as const),
+        // Anything else proves nothing against the stream, and the schedule tries again.
+        isRecorded: ({ error }) => trigger !== 'schedule' || error === null || says(error.code, 'drill-verdict'),
+        onFailed: (error, run) => {
+          if (says(error.code, 'drill-verdict')) run.note({ drill: { ...about(), proof: null, assertions: 0 } });
+          return error;
+        },
+      },
+      async (run) => {
+        using _run = onRun(run);
+        moment = await this.#choose(asked.at, run);
+        run.note({ backup: moment.bookmark });
+        const drilled = await this.#rehearse(
+          moment.bookmark,
+          asked.at === undefined ? null : this.#parts.assertions,
+          run,
+        );
+        const { proof, sizeBytes, assertions } = drilled;
+        const remarks = remarkTexts(drilled);
+        run.note({ sizeBytes, drill: { ...about(), proof, assertions, ...(remarks.length > 0 && { remarks }) } });
+        return drilled;
+      },
+    );
+    const { report, error } = settled;
+    const name = report.backup === null ? 'a captured moment' : `the moment ${report.backup}`;
+    if (error === null)
+      log('info', `Drill: ${name} was restored and proven in ${(msOf(report) / 1_000).toFixed(1)} s.`);
+    else if (says(error.code, 'drill-verdict'))
+      log('error', `Drill of ${name} failed: ${error.message}. ${error.hint}`);
+    else if (error.code !== 'ABORTED' && (error.code !== 'NO_MOMENT' || asked.at !== undefined))
+      log('warn', `The drill of ${name} could not be made: ${error.message}. ${error.hint}`);
+    return { ...toDrill(target, report), moment: moment?.at ?? null };
+  }
+
+  async #choose(at: MomentAsked['at'], run: ActiveRun): Promise<CapturedMoment> {
+    const { jobs, now } = this.#context;
+    const { continuous } = this.#parts;
+    if (at !== undefined) return await findMoment(at, continuous, now());
+    const dice = [Math.random(), Math.random()] as const;
+    const { folder } = continuous;
+    const picked = await jobs.run<'pick-moment'>({ kind: 'pick-moment', folder, dice }, { signal: run.signal });
+    return { bookmark: picked.bookmark, at: new Date(picked.at) };
+  }
+
+  async #rehearse(bookmark: string, assertions: string | null, run: ActiveRun): Promise<Drilled> {
+    const { runs, jobs, folder, waits } = this.#context;
+    const { continuous } = this.#parts;
+    const proveMaxMs = waits.proveMs ?? PROVE_MAX_MS;
+    const staging = join(folder.path, `${DRILL_FOLDER}${randomUUID()}`);
+    const request: DrillMomentRequest = {
+      ...{ kind: 'drill-moment', folder: continuous.folder, bookmark },
+      ...{ staging, assertions, lockWaitMs: waits.lockMs },
+    };
+    const late = new AbortController();
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      const drilling = ({ signal = run.signal, onEvent }: JobAsked) =>
+        jobs.run<'drill-moment'>(request, {
+          signal: AbortSignal.any([signal, late.signal]),
+          onEvent: (event) => {
+            onEvent?.(event);
+            if (event.type === 'step' && event.name === 'prove') timer ??= setTimeout(() => late.abort(), proveMaxMs);
+          },
+        });
+      return await runs.fetching(run, drilling, 'all steps');
+    } catch (error) {
+      if (!run.abort.signal.aborted && late.signal.aborted) throw tookTooLong(proveMaxMs);
+      throw BackupError.from(error);
+    } finally {
+      clearTimeout(timer);
+      // A job that was killed leaves what it restored.
+      rmSync(staging, { recursive: true, force: true });
+    }
+  }
+}
