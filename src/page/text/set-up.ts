@@ -23,7 +23,7 @@ export const regionExamples: Readonly<Partial<Record<Service, string>>> = {
   ...{ amazon: 'eu-central-1', wasabi: 'eu-central-1', b2: 'eu-central-003', other: 'us-east-1' },
 };
 
-export interface Where {
+interface Where {
   readonly service: Service;
   readonly region: string;
   readonly account: string;
@@ -99,7 +99,7 @@ function quoted(text: string): string {
   return /^[\w+/=.:@-]*$/.test(text) ? text : `'${text}'`;
 }
 
-export interface TestRow {
+interface TestRow {
   readonly title: string;
   /** The worst of its findings. */
   readonly result: Finding['result'];
