@@ -99,7 +99,8 @@ export class Replicator {
       const startedMs = performance.now();
       try {
         if (await this.#rest()) continue;
-        await this.#follow();
+        // A pause that is over already was no failure.
+        if (await this.#follow()) continue;
         if (readPause(this.#options.folder) !== null) continue;
       } catch (error) {
         if (signal.aborted) break;
@@ -136,7 +137,8 @@ export class Replicator {
     return true;
   }
 
-  async #follow(): Promise<void> {
+  /** @returns true when it ended because it was asked to. */
+  async #follow(): Promise<boolean> {
     const { folder, databasePath } = this.#options;
     const { signal, now } = this.#context;
     makePrivateFolder(folder);
@@ -155,7 +157,7 @@ export class Replicator {
     // From the beginning on it is known that there was a stream, and up to where.
     this.#tell({ phase: 'capturing', error: null, ...newestOf(head) });
     try {
-      await this.#captureUntilStopped(database, capture, checkpoints, upkeep, limits);
+      return await this.#captureUntilStopped(database, capture, checkpoints, upkeep, limits);
     } finally {
       await upkeep.stop();
       if (signal.aborted || readPause(folder) !== null) await this.#end(capture, checkpoints);
@@ -210,13 +212,16 @@ export class Replicator {
     checkpoints: Checkpoints,
     upkeep: Upkeep,
     limits: LogLimits,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { folder, intervalMs } = this.#options;
     const { signal, now } = this.#context;
     const witness = new Witness(database, this.#stream);
     using watcher = new LogWatcher(database.path, () => this.#wake());
     while (!signal.aborted && readPause(folder) === null) {
-      if (!database.isStillThere()) return this.#wasReplaced(database);
+      if (!database.isStillThere()) {
+        this.#wasReplaced(database);
+        return false;
+      }
       await this.backups.serve(capture, signal);
       const flushes = this.#flushes.splice(0);
       const lookedAt = now();
@@ -238,13 +243,14 @@ export class Replicator {
         if (error instanceof NotCaptured) this.#tellUntrue('stream', streamUntrue(error.page, database.path));
         // Opened anew, the position is proven once more or the database is read.
         this.#lost = error.message;
-        return;
+        return false;
       }
       if (this.#flushes.length > 0 || this.backups.areWanted) continue;
       // Somebody may wait for the next step.
       if (isAside) await this.#sleep(Math.min(ASIDE_MS, intervalMs));
       else await this.#sleep(watcher.isListening ? intervalMs : intervalMs - (now().getTime() - lookedAt.getTime()));
     }
+    return true;
   }
 
   /** A damaged file stays reported; a stream at fault begins anew with all pages. */
