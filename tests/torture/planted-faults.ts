@@ -609,8 +609,8 @@ export const plantedFaults: readonly PlantedFault[] = [
     name: 'the digest of a backup is not compared before it is placed',
     patches: [
       {
-        file: 'src/engine/stories/restore.ts',
-        from: '  if (request.sha256 !== null && sha256 !== request.sha256) {\n    throw new',
+        file: 'src/engine/stories/check-source.ts',
+        from: '  if (promised !== null && sha256 !== promised) {\n    throw new',
         to: "  if (sha256 === '') {\n    throw new",
       },
     ],
@@ -642,7 +642,7 @@ export const plantedFaults: readonly PlantedFault[] = [
     name: 'a backup may be exchanged before it is placed',
     patches: [
       {
-        file: 'src/engine/stories/restore.ts',
+        file: 'src/engine/stories/check-source.ts',
         from: '  if (identityOf(request.source) !== identity) throw changedMeanwhile(request);\n',
         to: '',
       },

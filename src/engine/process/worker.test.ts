@@ -4,15 +4,14 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { scratchFolders } from '../../../tests/support/scratch.ts';
 import { type SqlProcess, startSqlProcess } from '../../../tests/support/sql-process.ts';
 import { Worker, type WorkerOptions } from './worker.ts';
+import { node26 as node } from '../../../tests/support/runtimes.ts';
 
 setDefaultTimeout(60_000);
 const scratch = scratchFolders();
 const environment = { PATH: process.env['PATH'] ?? '' };
-const node = fileURLToPath(new URL('../../../node_modules/node-26/bin/node', import.meta.url));
 const started: Worker<'replicate'>[] = [];
 const apps: SqlProcess[] = [];
 afterEach(async () => {
