@@ -88,6 +88,8 @@ export const neighbourCases: readonly HardCase[] = [
   {
     name: 'a backup folder that another run holds for too long is reported as busy, by the process that holds it',
     code: 'BUSY',
+    // A person asked, and nothing was begun.
+    verdict: 'protected',
     message: /backups: process \d+, started by process \d+$/,
     hint: /Wait until.*`ps -f -p \d+,\d+`/,
     async provoke(scene) {

@@ -16,7 +16,7 @@ import { basename, dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { isBackupName, STAGING_FOLDER } from '../../src/engine/format/names.ts';
 import { Catalog } from '../../src/engine/catalog/folder-catalog.ts';
-import { BackupError, type ErrorBody, type ErrorCode } from '../../src/words/errors.ts';
+import { BackupError, type ErrorBody, type ErrorCode, says } from '../../src/words/errors.ts';
 import { BackupService, type BackupServiceOptions } from '../../src/service/backup-service.ts';
 import type { BackupResult, VerdictCode } from '../../src/service/model.ts';
 import { type DatabaseForm, makeDatabase } from '../support/scratch.ts';
@@ -223,7 +223,8 @@ function warningOf({ says }: HardCase, { log }: Scene): string | null {
 
 async function checkVerdict(hardCase: HardCase, scene: Scene): Promise<VerdictCode> {
   const { verdict, lastRun } = await scene.service.getStatus();
-  assert.equal(lastRun?.result, hardCase.code === null ? 'success' : 'failed');
+  const failure = hardCase.code !== null && says(hardCase.code, 'refusal') ? 'refused' : 'failed';
+  assert.equal(lastRun?.result, hardCase.code === null ? 'success' : failure);
   assert.equal(lastRun?.error?.code ?? null, hardCase.code);
   assert.equal(verdict.code, hardCase.verdict ?? (hardCase.code === null ? 'protected' : 'last-failed'));
   return verdict.code;
