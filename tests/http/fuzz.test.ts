@@ -28,7 +28,8 @@ test('the document tells every route of the table', async () => {
     Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
   );
   const inTable = table
-    .filter((row: Route) => !row.fallback)
+    // What is asked of several databases at once does not stand below one.
+    .filter((row: Route) => !row.fallback && (row.handle ?? row.atTop) !== undefined)
     .map(({ method, path }) => `${method} ${path.replaceAll(/:(\w+)/g, '{$1}')}`);
   expect(inTable.length).toBeGreaterThan(25);
   expect(told.sort()).toEqual(inTable.sort());
