@@ -6,8 +6,9 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { errnoCode } from '../../words/errors.ts';
+import { BackupError, errnoCode } from '../../words/errors.ts';
 import { giveToOwnerOfFolder } from '../disk/owner.ts';
+import { syncFolderNow } from '../disk/sync-folder.ts';
 
 const FILE = 'marks.json';
 
@@ -21,22 +22,36 @@ const markSchema = z.object({
 
 export type Mark = z.infer<typeof markSchema>;
 
-/** Oldest first; none for a file that is not there. @throws Error for one that can't be read. */
+/** Oldest first; none for a file that is not there. @throws BackupError BAD_BACKUP for one that can't be read. */
 export function readMarks(folder: string): readonly Mark[] {
+  const path = join(folder, FILE);
   try {
-    return z.array(markSchema).parse(JSON.parse(readFileSync(join(folder, FILE), 'utf8')));
-  } catch (error) {
-    if (errnoCode(error) === 'ENOENT') return [];
-    throw error;
+    return z.array(markSchema).parse(JSON.parse(readFileSync(path, 'utf8')));
+  } catch (cause) {
+    if (errnoCode(cause) === 'ENOENT') return [];
+    throw new BackupError('BAD_BACKUP', `the marks in ${path} cannot be read (${errnoCode(cause) ?? 'damaged'})`, {
+      hint: 'Correct the file, or bring an earlier one back. Until then no captured moment is removed, and commits are captured as before.',
+      cause,
+    });
+  }
+}
+
+/** As `readMarks`; none for a file that can't be read, which the upkeep of the stream reports. */
+export function readableMarks(folder: string): readonly Mark[] {
+  try {
+    return readMarks(folder);
+  } catch {
+    return [];
   }
 }
 
 /** Needs the lock of the marks. */
 export function writeMarks(folder: string, marks: readonly Mark[]): void {
   const path = join(folder, FILE);
-  writeFileSync(`${path}.tmp`, JSON.stringify(marks, null, 2), { mode: 0o600 });
+  writeFileSync(`${path}.tmp`, JSON.stringify(marks, null, 2), { mode: 0o600, flush: true });
   giveToOwnerOfFolder(`${path}.tmp`);
   renameSync(`${path}.tmp`, path);
+  syncFolderNow(folder);
 }
 
 /** One that waits for its capture is no older than its request, and stays. */

@@ -368,3 +368,15 @@ describe('planted faults are found, and named rightly', () => {
     expect(path).not.toBe(other.path);
   });
 });
+
+test('marks that cannot be read hold up no capture, and nothing is removed meanwhile', async () => {
+  const { path, app, folder } = await startApp();
+  const running = start(path, folder);
+  await running.until(({ phase }) => phase === 'capturing');
+  writeFileSync(join(folder, 'marks.json'), '[{"name": "before imp');
+  await insert(app, 5);
+  const { bookmark } = await running.replicator.flush();
+  expect(await restored(folder, txid(bookmark))).toBe(await content(app));
+  await running.stop();
+  expect(running.statuses.filter(({ error }) => error !== null)).toEqual([]);
+});

@@ -18,7 +18,7 @@ import { LogLimits } from './log-limits.ts';
 import { NotCaptured } from './log-proof.ts';
 import { LogWatcher } from './log-watcher.ts';
 import { Lost } from './lost.ts';
-import { MARKS_LOCK, type Mark, readMarks, writeMarks } from './marks.ts';
+import { MARKS_LOCK, type Mark, readableMarks, readMarks, writeMarks } from './marks.ts';
 import { readPause, removePause, REPLICATOR_LOCK, writePause } from './pause.ts';
 import { positionOf } from './position.ts';
 import { rebase } from './rebase.ts';
@@ -277,7 +277,7 @@ export class Replicator {
   /** A mark that was asked for means all that is committed now. */
   async #markPending(capture: Capture): Promise<void> {
     const { folder } = this.#options;
-    if (readMarks(folder).every(({ bookmark }) => bookmark !== null)) return;
+    if (readableMarks(folder).every(({ bookmark }) => bookmark !== null)) return;
     await capture.capture(this.#context.signal);
     const bookmark = bookmarkOf(capture.head.txid);
     using _lock = await takeLock(join(folder, MARKS_LOCK), { waitMs: 5_000, signal: this.#context.signal });

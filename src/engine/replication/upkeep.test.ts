@@ -83,3 +83,13 @@ test('a mark holds its moment for as long as the stream reaches back, and no lon
   await keptUp(stream, 1_000_000, new Date(begin.getTime() + monthMs + 24 * HOUR_MS));
   expect([readMarks(stream.folder), isHeld()]).toEqual([[waiting], false]);
 });
+
+test('while the marks cannot be read nothing is merged or removed, and that is told', async () => {
+  const { stream } = await makeStream();
+  writeFileSync(join(stream.folder, 'marks.json'), '{');
+  const before = stream.segments.length;
+  const muchLater = new Date(begin.getTime() + 90 * 24 * HOUR_MS);
+  const [warning] = (await keptUp(stream, 1, muchLater)).warnings();
+  expect(warning).toContain('marks.json cannot be read (damaged)');
+  expect(stream.segments.length).toBe(before);
+});

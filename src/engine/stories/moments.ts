@@ -7,7 +7,7 @@ import type { StoryContext } from '../../words/story.ts';
 import { Catalog } from '../catalog/folder-catalog.ts';
 import { isLocked, takeLock } from '../disk/lock.ts';
 import { LocalStream, type LocalSegment } from '../replication/local-stream.ts';
-import { type Mark, MARKS_LOCK, readMarks, writeMarks } from '../replication/marks.ts';
+import { type Mark, MARKS_LOCK, readableMarks, readMarks, writeMarks } from '../replication/marks.ts';
 import { type BackupBase, materialize } from '../replication/materialize.ts';
 import { type Base, planStream, SNAPSHOT_LEVEL, type WishedMoment } from '../replication/plan.ts';
 import { REPLICATOR_LOCK } from '../replication/pause.ts';
@@ -87,7 +87,7 @@ export async function listMoments({ folder, wish = { latest: true }, from, to }:
     near: near.flatMap((txid) => (txid === null ? [] : bookmarkOf(txid))),
     ranges: rangesOf(endsOf(segments).map((own) => own.filter(({ at }) => isListed(at)))),
     gaps: gapsOf(segments, bases),
-    marks: readMarks(folder).filter(({ at }) => isListed(new Date(at))),
+    marks: readableMarks(folder).filter(({ at }) => isListed(new Date(at))),
     sizeBytes,
     tag: stream.newest?.header.tag ?? null,
   };
