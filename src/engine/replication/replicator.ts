@@ -68,6 +68,7 @@ export class Replicator {
   /** Why the log did not go on from where it was read. */
   #lost: string | null = null;
   #toldMs = 0;
+  #capturingFromMs = Number.POSITIVE_INFINITY;
   #writtenMs = 0;
   #writtenBookmark: string | null = null;
   #wake: () => void = () => {};
@@ -96,7 +97,7 @@ export class Replicator {
     const { signal } = this.#context;
     let delayMs = RETRY_MS;
     while (!signal.aborted) {
-      const startedMs = performance.now();
+      this.#capturingFromMs = Number.POSITIVE_INFINITY;
       try {
         if (await this.#rest()) continue;
         // A pause that is over already was no failure.
@@ -108,8 +109,8 @@ export class Replicator {
         this.#tell({ phase: 'waiting', error: known.toJSON() });
         this.#refuseFlushes(known);
       }
-      // It failed, or must begin anew; what lasted for a while did not end because of its beginning.
-      if (performance.now() - startedMs > RETRY_MS_MAX) delayMs = RETRY_MS;
+      // It failed, or must begin anew; what captured for a while did not end because of its beginning.
+      if (performance.now() - this.#capturingFromMs > delayMs) delayMs = RETRY_MS;
       await this.#sleep(delayMs);
       delayMs = Math.min(2 * delayMs, RETRY_MS_MAX);
     }
@@ -156,6 +157,7 @@ export class Replicator {
     this.#doubt = database.doubtAboutWriter();
     // From the beginning on it is known that there was a stream, and up to where.
     this.#tell({ phase: 'capturing', error: null, ...newestOf(head) });
+    this.#capturingFromMs = performance.now();
     try {
       return await this.#captureUntilStopped(database, capture, checkpoints, upkeep, limits);
     } finally {
