@@ -434,11 +434,14 @@ test('a listing of many backups comes whole, newest first, and holds no page up'
 
   // S3 stands still: what is known answers.
   server.faults.push({ match: /./, effect: 'stall' });
-  const listing = service.getBackups({ target: 's3' }).catch(() => {});
-  const startedMs = performance.now();
+  let hasListed = false;
+  const listing = service
+    .getBackups({ target: 's3' })
+    .catch(() => {})
+    .finally(() => (hasListed = true));
   expect((await service.getBackups()).length).toBe(601);
   expect((await service.getStatus()).s3.stored).toBe(601);
-  expect(performance.now() - startedMs).toBeLessThan(1_000);
+  expect(hasListed).toBe(false);
   await service.stop();
   await listing;
 }, 60_000);
