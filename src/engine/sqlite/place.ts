@@ -11,11 +11,7 @@ import {
   chmodSync,
   chownSync,
   closeSync,
-  copyFileSync,
-  constants,
   existsSync,
-  fchmodSync,
-  fsyncSync,
   linkSync,
   lstatSync,
   mkdirSync,
@@ -29,6 +25,7 @@ import { basename, dirname, join } from 'node:path';
 import { backup, type DatabaseSync } from 'node:sqlite';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { BackupError, errnoCode } from '../../words/errors.ts';
+import { copyDurably, copyPrivately, flush, flushNow } from './copy-durably.ts';
 import { FreshFolder, removeDeadFolders } from './fresh-folder.ts';
 import { addFreePage, readHeaderOf, sayRollbackMode } from './header.ts';
 import { openElsewhere, pragma, sqliteCode } from './library.ts';
@@ -59,10 +56,12 @@ const PLACE_RETRY_MS = 10;
  */
 const PLACE_EAGER_MS = 5_000;
 
-/** A whole, durable copy that has no name yet. Without `place` it is removed. */
+/** A whole copy that has no name yet. Without `place` it is removed. */
 interface StagedFile extends Disposable {
   readonly path: string;
-  /** @throws BackupError TARGET_EXISTS, DISK_FULL, NO_PERMISSION. */
+  /** The disk writes it beside other work, so that `place` has less to wait for. */
+  flush(): Promise<void>;
+  /** From then on it is durable. @throws BackupError TARGET_EXISTS, DISK_FULL, NO_PERMISSION. */
   place(): void;
 }
 
@@ -78,7 +77,7 @@ export function stageNewFile(
   const fresh = FreshFolder.beside(destination);
   const path = fresh.at('database');
   try {
-    copyDurably(source, path);
+    copyPrivately(source, path);
     if (journalMode) setJournalMode(path, journalMode);
     if (ownedAsFolder) giveToOwnerOf(dirname(destination), path);
   } catch (error) {
@@ -87,6 +86,7 @@ export function stageNewFile(
   }
   const place = () => {
     try {
+      flushNow(path);
       // link fails where rename would overwrite.
       linkSync(path, destination);
     } catch (error) {
@@ -95,7 +95,7 @@ export function stageNewFile(
     }
     syncPlaced(destination, 'Nothing was overwritten');
   };
-  return { path, place, [Symbol.dispose]: () => fresh[Symbol.dispose]() };
+  return { path, place, flush: () => flush(path), [Symbol.dispose]: () => fresh[Symbol.dispose]() };
 }
 
 function refuseTaken(destination: string, cause?: unknown): void {
@@ -330,22 +330,6 @@ function stage(source: string, destination: string, what: 'restoring' | 'placing
   } catch (error) {
     if (errnoCode(error instanceof Error ? error.cause : null) !== 'EEXIST') discard(temporary);
     throw error;
-  }
-}
-
-function copyDurably(source: string, destination: string): void {
-  try {
-    copyFileSync(source, destination, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL);
-    // For reading: the copy has the rights of its source, which may be protected from writing.
-    const file = openSync(destination, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0));
-    try {
-      fchmodSync(file, 0o600);
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-  } catch (error) {
-    throw BackupError.from(error);
   }
 }
 

@@ -231,7 +231,7 @@ async function restoreToFile(request: RestoreRequest, context: StoryContext): Pr
   refuseUnfitSource(request);
   using staged = stageNewFile(request.source, destination, { ownedAsFolder: true });
   context.signal.throwIfAborted();
-  await checkContent(staged.path, request);
+  await Promise.all([staged.flush(), checkContent(staged.path, request)]);
   context.signal.throwIfAborted();
   context.onEvent({ type: 'step', name: 'place' });
   staged.place();
