@@ -51,6 +51,7 @@ export default defineConfig({
           { text: 'Benchmarks', link: '/benchmarks/' },
           { text: 'Hard cases', link: '/hard-cases' },
           { text: 'S3 faults', link: '/s3-faults' },
+          { text: 'Stability', link: '/stability' },
           { text: 'Threat model', link: '/threat-model' },
           { text: 'ASVS: web, sign-in, rights', link: '/asvs' },
           { text: 'ASVS: data, files, code', link: '/asvs-rest' },
