@@ -44,9 +44,13 @@ test('images that the documentation and the examples build on are pinned by dige
     expect([file, image]).toEqual([file, expect.stringMatching(/@sha256:[0-9a-f]{64}$/)]);
 });
 
-test('what the package needs is pinned exactly', () => {
-  const { dependencies, devDependencies } = JSON.parse(read('package.json'));
-  for (const [name, version] of Object.entries({ ...dependencies, ...devDependencies }))
+test('what the package and its tests need is pinned exactly', () => {
+  const needed = ['package.json', 'tests/runtimes/package.json'].flatMap((file) => {
+    const { dependencies, devDependencies } = JSON.parse(read(file));
+    return Object.entries({ ...dependencies, ...devDependencies });
+  });
+  expect(needed.length).toBeGreaterThan(30);
+  for (const [name, version] of needed)
     expect([name, version]).toEqual([name, expect.stringMatching(/^(npm:[\w-]+@)?\d+\.\d+\.\d+$/)]);
 });
 
