@@ -88,7 +88,7 @@ export const neighbourCases: readonly HardCase[] = [
   {
     name: 'a backup folder that another run holds for too long is reported as busy, by the process that holds it',
     code: 'BUSY',
-    // A person asked, and nothing was begun.
+    result: 'refused',
     verdict: 'protected',
     message: /backups: process \d+, started by process \d+$/,
     hint: /Wait until.*`ps -f -p \d+,\d+`/,

@@ -16,7 +16,7 @@ import { basename, dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { isBackupName, STAGING_FOLDER } from '../../src/engine/format/names.ts';
 import { Catalog } from '../../src/engine/catalog/folder-catalog.ts';
-import { BackupError, type ErrorBody, type ErrorCode, says } from '../../src/words/errors.ts';
+import { BackupError, type ErrorBody, type ErrorCode } from '../../src/words/errors.ts';
 import { BackupService, type BackupServiceOptions } from '../../src/service/backup-service.ts';
 import type { BackupResult, VerdictCode } from '../../src/service/model.ts';
 import { type DatabaseForm, makeDatabase } from '../support/scratch.ts';
@@ -31,6 +31,8 @@ export interface HardCase {
   readonly hint?: RegExp;
   /** A warning in the log while it was provoked. */
   readonly says?: RegExp;
+  /** `refused`: a person asked, and nothing was begun; otherwise it failed. */
+  readonly result?: 'refused';
   /** The verdict on the page right after the fault; `protected` where the backup is made. */
   readonly verdict?: VerdictCode;
   /** Null makes no database. */
@@ -223,8 +225,7 @@ function warningOf({ says }: HardCase, { log }: Scene): string | null {
 
 async function checkVerdict(hardCase: HardCase, scene: Scene): Promise<VerdictCode> {
   const { verdict, lastRun } = await scene.service.getStatus();
-  const failure = hardCase.code !== null && says(hardCase.code, 'refusal') ? 'refused' : 'failed';
-  assert.equal(lastRun?.result, hardCase.code === null ? 'success' : failure);
+  assert.equal(lastRun?.result, hardCase.code === null ? 'success' : (hardCase.result ?? 'failed'));
   assert.equal(lastRun?.error?.code ?? null, hardCase.code);
   assert.equal(verdict.code, hardCase.verdict ?? (hardCase.code === null ? 'protected' : 'last-failed'));
   return verdict.code;

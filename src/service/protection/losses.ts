@@ -109,8 +109,12 @@ export class Losses {
   async listed(): Promise<void> {
     const name = this.#unreviewed;
     if (name === null) return;
+    // Asked before the backups are read: a target that is listed meanwhile is not among them yet.
+    const isBlind = this.#isBlind();
     const backups = await this.#own();
-    if (!this.#isBlind()) this.#unreviewed = null;
+    // Another look was faster.
+    if (this.#unreviewed !== name) return;
+    if (!isBlind) this.#unreviewed = null;
     const index = backups.findIndex((backup) => backup.name === name);
     const manifest = backups[index]?.manifest;
     if (!manifest || manifest.loss) return;
