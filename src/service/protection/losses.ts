@@ -32,10 +32,10 @@ import type { Status } from './shown-status.ts';
 import type { LossQuestion } from '../../engine/stories/mark-loss.ts';
 
 interface LossesParts {
-  readonly backups: Backups;
+  readonly backups: Pick<Backups, 'everywhere' | 'find' | 'places'>;
   readonly changes: Pick<Changes, 'change'>;
   readonly restores: Pick<Restores, 'lastRestore'>;
-  readonly targets: RemoteTargets;
+  readonly targets: Pick<RemoteTargets, 'unseen'>;
   /** Tables that the app empties regularly, from now on. */
   readonly ignore: (tables: readonly string[]) => void;
 }
