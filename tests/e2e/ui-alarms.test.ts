@@ -1,30 +1,17 @@
 /** What the page does when somebody has to decide: against the fixture server, by keys, with axe, wide and narrow. */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { afterAll, afterEach, beforeAll, expect, test } from 'bun:test';
-import type { Browser, Page } from 'playwright-core';
-import { openBrowser } from './ui-browser.ts';
-import { buildPage } from './ui-build.ts';
+import { expect, test } from 'bun:test';
+import type { Page } from 'playwright-core';
 import { type Fixture, type State, startFixture } from './ui-fixture.ts';
+import { openScene } from './ui-scene.ts';
 
 const patienceMs = 60_000;
 const newest = 'backup-2026-11-22T10-30-00-000Z.sqlite';
 const before = 'backup-2026-11-22T10-20-00-000Z.sqlite';
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-let browser: Browser;
-const fixtures: Fixture[] = [];
-const faults: string[] = [];
-
-beforeAll(async () => {
-  await buildPage();
-  browser = await openBrowser();
-}, patienceMs);
-afterAll(() => browser.close());
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-  for (const fixture of fixtures.splice(0)) await fixture.stop();
-  expect(faults.splice(0)).toEqual([]);
-});
+const scene = openScene(patienceMs);
+const { fixtures, faults } = scene;
 
 async function open(
   state: State,
@@ -32,7 +19,7 @@ async function open(
 ): Promise<{ page: Page; fixture: Fixture }> {
   const fixture = startFixture(state);
   fixtures.push(fixture);
-  const context = await browser.newContext({
+  const context = await scene.browser.newContext({
     viewport: { width, height: width < 640 ? 844 : 900 },
     timezoneId: 'Europe/Berlin',
     reducedMotion: 'reduce',

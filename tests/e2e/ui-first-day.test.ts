@@ -1,31 +1,18 @@
 /** The card of the first day in a real browser: it takes the chart's place, follows what is true, and goes. */
-import { afterAll, afterEach, beforeAll, expect, test } from 'bun:test';
-import type { Browser, Page } from 'playwright-core';
+import { expect, test } from 'bun:test';
+import type { Page } from 'playwright-core';
 import { axeFaults } from './app-scene.ts';
-import { openBrowser } from './ui-browser.ts';
-import { buildPage } from './ui-build.ts';
-import { type Fixture, type FixtureOptions, type State, startFixture } from './ui-fixture.ts';
+import { type FixtureOptions, type State, startFixture } from './ui-fixture.ts';
+import { openScene } from './ui-scene.ts';
 
 const PATIENCE_MS = 60_000;
-let browser: Browser;
-const fixtures: Fixture[] = [];
-const faults: string[] = [];
-
-beforeAll(async () => {
-  await buildPage();
-  browser = await openBrowser();
-}, PATIENCE_MS);
-afterAll(() => browser.close());
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-  for (const fixture of fixtures.splice(0)) await fixture.stop();
-  expect(faults.splice(0)).toEqual([]);
-});
+const scene = openScene(PATIENCE_MS);
+const { fixtures, faults } = scene;
 
 async function open(state: State, { width = 1280, ...options }: FixtureOptions & { width?: number } = {}) {
   const fixture = startFixture(state, options);
   fixtures.push(fixture);
-  const context = await browser.newContext({ viewport: { width, height: 860 }, timezoneId: 'Europe/Berlin' });
+  const context = await scene.browser.newContext({ viewport: { width, height: 860 }, timezoneId: 'Europe/Berlin' });
   const page = await context.newPage();
   page.on('pageerror', (error) => faults.push(String(error)));
   await page.goto(fixture.url);

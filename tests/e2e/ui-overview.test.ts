@@ -1,31 +1,18 @@
 /** The overview of several databases in a real browser: order, search, picks, keys, a long list, a phone. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
-import { afterAll, afterEach, beforeAll, expect, test } from 'bun:test';
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import { expect, test } from 'bun:test';
+import type { BrowserContextOptions, Page } from 'playwright-core';
 import { axeFaults } from './app-scene.ts';
-import { openBrowser } from './ui-browser.ts';
-import { buildPage } from './ui-build.ts';
 import { startFixture } from './ui-fixture.ts';
 import { type OverviewFixture, type OverviewOptions, startOverview } from './ui-overview-fixture.ts';
+import { openScene } from './ui-scene.ts';
 
 const PATIENCE_MS = 60_000;
 const BYTES_MAX = 45 * 1024;
 const assets = new URL('../../dist/page/assets/', import.meta.url);
-let browser: Browser;
-const fixtures: { stop(): Promise<void> }[] = [];
-const faults: string[] = [];
-
-beforeAll(async () => {
-  await buildPage();
-  browser = await openBrowser();
-}, PATIENCE_MS);
-afterAll(() => browser.close());
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-  for (const fixture of fixtures.splice(0)) await fixture.stop();
-  expect(faults.splice(0)).toEqual([]);
-});
+const scene = openScene(PATIENCE_MS);
+const { fixtures, faults } = scene;
 
 const wide = { viewport: { width: 1280, height: 860 } };
 const phone = { viewport: { width: 390, height: 844 }, hasTouch: true };
@@ -36,7 +23,7 @@ async function open(
 ): Promise<{ page: Page; fixture: OverviewFixture }> {
   const fixture = startOverview(options);
   fixtures.push(fixture);
-  const page = await (await browser.newContext({ timezoneId: 'Europe/Berlin', ...as })).newPage();
+  const page = await (await scene.browser.newContext({ timezoneId: 'Europe/Berlin', ...as })).newPage();
   page.on('pageerror', (error) => faults.push(String(error)));
   page.on('console', (message) => {
     if (message.type() === 'error') faults.push(message.text());
@@ -230,7 +217,7 @@ test(
     ] as const) {
       const fixture = startFixture(state);
       fixtures.push(fixture);
-      const page = await (await browser.newContext(wide)).newPage();
+      const page = await (await scene.browser.newContext(wide)).newPage();
       await page.goto(`${fixture.url}${hash}`);
       await page.locator('.row').first().waitFor();
       if (name === null) expect(await page.getByRole('dialog').count()).toBe(0);
@@ -245,7 +232,7 @@ test(
   async () => {
     const fixture = startOverview();
     fixtures.push(fixture);
-    const page = await browser.newPage(wide);
+    const page = await scene.browser.newPage(wide);
     const asked: string[] = [];
     page.on('request', (request) => {
       const name = /\/assets\/([^/]+\.(?:js|css))$/.exec(request.url())?.[1];

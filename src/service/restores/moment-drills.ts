@@ -17,7 +17,7 @@ import type { JobAsked } from '../runs/jobs.ts';
 import type { DrillAsked } from '../service-port.ts';
 import { msOf, type TargetDrill, toDrill } from './drill-report.ts';
 import { findMoment } from './find-restore-point.ts';
-import { PROVE_MAX_MS, tookTooLong } from './rehearsal.ts';
+import { ProofClock } from './proof-clock.ts';
 
 interface MomentDrillsParts {
   readonly continuous: Continuous;
@@ -111,29 +111,20 @@ export class MomentDrills {
   async #rehearse(bookmark: string, assertions: string | null, run: ActiveRun): Promise<Drilled> {
     const { runs, jobs, folder, waits } = this.#context;
     const { continuous } = this.#parts;
-    const proveMaxMs = waits.proveMs ?? PROVE_MAX_MS;
     const staging = join(folder.path, `${DRILL_FOLDER}${randomUUID()}`);
     const request: DrillMomentRequest = {
       ...{ kind: 'drill-moment', folder: continuous.folder, bookmark },
       ...{ staging, assertions, lockWaitMs: waits.lockMs },
     };
-    const late = new AbortController();
-    let timer: NodeJS.Timeout | undefined;
+    using clock = new ProofClock(waits.proveMs);
     try {
-      const drilling = ({ signal = run.signal, onEvent }: JobAsked) =>
-        jobs.run<'drill-moment'>(request, {
-          signal: AbortSignal.any([signal, late.signal]),
-          onEvent: (event) => {
-            onEvent?.(event);
-            if (event.type === 'step' && event.name === 'prove') timer ??= setTimeout(() => late.abort(), proveMaxMs);
-          },
-        });
+      const drilling = (given: JobAsked) =>
+        jobs.run<'drill-moment'>(request, clock.around({ ...given, signal: given.signal ?? run.signal }));
       return await runs.fetching(run, drilling, 'all steps');
     } catch (error) {
-      if (!run.abort.signal.aborted && late.signal.aborted) throw tookTooLong(proveMaxMs);
+      if (!run.abort.signal.aborted) clock.throwIfLate();
       throw BackupError.from(error);
     } finally {
-      clearTimeout(timer);
       // A job that was killed leaves what it restored.
       rmSync(staging, { recursive: true, force: true });
     }

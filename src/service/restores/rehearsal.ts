@@ -16,6 +16,7 @@ import type { ServiceContext } from '../context.ts';
 import type { ActiveRun } from '../runs/active-run.ts';
 import type { JobAsked } from '../runs/jobs.ts';
 import type { DrillAsked } from '../service-port.ts';
+import { ProofClock } from './proof-clock.ts';
 
 interface DrilledFrom extends Required<Pick<DrillAsked, 'target' | 'allowPlain'>> {
   readonly identities: readonly string[];
@@ -23,9 +24,6 @@ interface DrilledFrom extends Required<Pick<DrillAsked, 'target' | 'allowPlain'>
 
 type Newest =
   { readonly backup: KnownBackup; readonly obstacle: null } | { readonly backup: null; readonly obstacle: BackupError };
-
-/** A statement that never ends would hold its process, and the lock of drills, for ever. */
-export const PROVE_MAX_MS = 10 * 60_000;
 
 /** When this many in a row are archived, the others are taken to be so too. */
 const ARCHIVED_MAX = 3;
@@ -117,31 +115,21 @@ export class Rehearsal {
     const { target } = asked;
     const { runs, jobs, folder, waits } = this.#context;
     const { assertions } = this.#parts;
-    const proveMaxMs = waits.proveMs ?? PROVE_MAX_MS;
     const lockWaitMs = waits.lockMs;
     const staging = join(folder.path, `${DRILL_FOLDER}${randomUUID()}`);
-    const late = new AbortController();
-    let timer: NodeJS.Timeout | undefined;
+    using clock = new ProofClock(waits.proveMs);
     try {
       const from = await this.#source(backup, asked);
       const request: DrillRequest = { kind: 'drill', name: backup.name, from, staging, assertions, lockWaitMs };
-      const drilling = ({ signal = run.signal, onEvent }: JobAsked) =>
-        jobs.run<'drill'>(request, {
-          signal: AbortSignal.any([signal, late.signal]),
-          onEvent: (event) => {
-            onEvent?.(event);
-            if (event.type === 'step' && event.name === 'prove') timer ??= setTimeout(() => late.abort(), proveMaxMs);
-          },
-        });
+      const drilling = (given: JobAsked) => jobs.run<'drill'>(request, clock.around({ ...given, signal: given.signal ?? run.signal }));
       return await runs.fetching(run, drilling, 'all steps');
     } catch (error) {
       if (run.abort.signal.aborted) throw error;
-      if (late.signal.aborted) throw tookTooLong(proveMaxMs);
+      clock.throwIfLate();
       if (BackupError.from(error).code === 'S3_ARCHIVED') return 'archived';
       if (await this.#isThere(target, backup.name)) throw error;
       return 'gone';
     } finally {
-      clearTimeout(timer);
       // A job that was killed leaves what it restored.
       rmSync(staging, { recursive: true, force: true });
     }
@@ -174,12 +162,6 @@ export class Rehearsal {
 
 export function where(target: TargetName): string {
   return target === 'local' ? 'in the folder' : `on ${targetWord(target)}`;
-}
-
-export function tookTooLong(proveMaxMs: number): BackupError {
-  return new BackupError('DRILL_FAILED', `the assertions took longer than ${proveMaxMs / 1_000} s and were ended`, {
-    hint: 'Simplify the statements of BACKUP_DRILL_SQL, or give their tables an index; what was restored was sound.',
-  });
 }
 
 function allArchived({ name }: KnownBackup, target: TargetName): BackupError {
