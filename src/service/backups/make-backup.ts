@@ -180,7 +180,7 @@ export class MakeBackup {
     const { log, places } = this.#context;
     log('info', `Completed: ${made.name} (${formatSize(made.sizeBytes)})`);
     this.#sayRemarks(remarkTexts(made));
-    this.#parts.losses.made(made.name, made.loss);
+    await this.#parts.losses.made(made.name, made.loss);
     await places.noteIdOf(made.name);
     this.#warnOfOpenFolder();
     for (const name of made.removed) {
