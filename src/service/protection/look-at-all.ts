@@ -7,7 +7,7 @@ import { diskRoom } from '../../engine/disk/share.ts';
 import { changedAt, stampDatabase } from '../../engine/sqlite/stamp.ts';
 import { oneOfEach, type PlannedPlace } from '../../engine/restore-points/plan.ts';
 import { BackupError, type ErrorBody } from '../../words/errors.ts';
-import { isHere, isOwn, type KnownBackup } from '../backups/backup-item.ts';
+import { hereOf, type KnownBackup, ownOf } from '../backups/backup-item.ts';
 import { type Backups, namesOf } from '../backups/backups.ts';
 import type { ServiceContext } from '../context.ts';
 import type { Continuous } from '../continuous/continuous.ts';
@@ -61,8 +61,8 @@ export class LookAtAll {
       return [];
     });
     const all = oneOfEach(places);
-    const here = namesOf(all.filter(isHere));
-    const backups = all.filter(isOwn);
+    const here = namesOf(hereOf(all));
+    const backups = ownOf(all);
     const lastRestore = restores.lastRestore();
     // A run that was stopped by hand, or a wrong call, has not mended what failed before.
     const runsOfBackups = state.history.list({ limit: RUNS_LOOKED_AT, kind: 'backup', telling: true });
@@ -126,8 +126,8 @@ export class LookAtAll {
     const { settings, state } = this.#context;
     const now = this.#context.now();
     const from = new Date(now.getTime() - LONGEST_ACTIVITY_MS[range]);
-    const backups = (await known.everywhere()).filter(isOwn);
-    const here = namesOf(backups.filter(isHere));
+    const backups = ownOf(await known.everywhere());
+    const here = namesOf(hereOf(backups));
     const removed = state.history.removed(from);
     const run = this.#shownRun();
     return composeActivity({
@@ -158,8 +158,8 @@ export class LookAtAll {
   #places(all: readonly KnownBackup[], { isListed }: { readonly isListed: boolean }): Status['places'] {
     const { places } = this.#context;
     const { self } = places;
-    const here = all.filter(isHere);
-    const ownFacts = all.filter(isOwn).find(({ manifest }) => manifest?.facts)?.manifest?.facts;
+    const here = hereOf(all);
+    const ownFacts = ownOf(all).find(({ manifest }) => manifest?.facts)?.manifest?.facts;
     const remote = this.#parts.targets.enabled;
     const looks = [
       { target: 'local', backups: here, ...places.folder(here), ...(!isListed && { identity: null }) },

@@ -19,6 +19,7 @@ import { isHere, type KnownBackup } from '../backups/backup-item.ts';
 import type { Backups } from '../backups/backups.ts';
 import { currentActor } from '../audit/actor.ts';
 import type { ServiceContext } from '../context.ts';
+import { ofList } from '../of-list.ts';
 import type { Continuous } from '../continuous/continuous.ts';
 import type { OtherDatabase } from '../backups/shown-backup.ts';
 import type { Status } from '../protection/shown-status.ts';
@@ -79,6 +80,10 @@ const weightsFromS3 = {
   online: fetchOver,
   offline: fetchOver,
 };
+
+const safetyOf = ofList((backups: readonly KnownBackup[]) =>
+  backups.filter(({ manifest }) => manifest?.trigger === 'safety'),
+);
 
 export class Restores {
   readonly #context: ServiceContext;
@@ -195,7 +200,7 @@ export class Restores {
    */
   undoable(backups: readonly KnownBackup[], lastRestore: Run | null = this.lastRestore()): Status['undo'] {
     // One list: it does not matter here where each lies.
-    const places = [{ target: 'local', word: 'local', copies: backups }];
+    const places = [{ target: 'local', word: 'local', copies: safetyOf(backups) }];
     const wish = { point: { latest: true }, purpose: 'undo', lastRestore } as const;
     const { chosen } = planRestore(wish, places, { now: this.#context.now() });
     if (!chosen) return null;
