@@ -27,9 +27,17 @@ import { type Unlinked, unlinkGently } from '../disk/remove-gently.ts';
 
 export type { Backup } from './known-backups.ts';
 
+const NONE: ReadonlySet<string> = new Set();
 const MANIFEST_LOCK_FILE = '.manifests.lock';
 const MANIFEST_LOCK_WAIT_MS = 10_000;
 const ALREADY_GONE: Unlinked = { free: async () => {} };
+
+interface Names {
+  readonly entries: ReadonlySet<string>;
+  readonly names: readonly string[];
+  /** Then none of them is about to be published. */
+  readonly haveManifests: boolean;
+}
 
 interface Listed {
   readonly published: readonly Backup[];
@@ -43,10 +51,7 @@ export class Catalog {
   readonly #entries: FolderEntries;
   readonly #staged: FolderEntries;
   readonly #known: KnownBackups;
-  #names: { readonly entries: ReadonlySet<string>; readonly names: readonly string[] } = {
-    entries: new Set(),
-    names: [],
-  };
+  #names: Names = { entries: new Set(), names: [], haveManifests: true };
   #listed: Listed = { published: [], inOrder: [], newest: new Set() };
 
   constructor(folder: string, options?: LookOptions) {
@@ -72,8 +77,8 @@ export class Catalog {
   async #list(now: { readonly name?: string; readonly all?: boolean } = {}): Promise<readonly Backup[]> {
     const entries = await this.#namesHere();
     // In this order: a file that is published while we look has its staging folder now, or its manifest below.
-    const unpublished = await this.unpublished();
-    const names = this.#namesAmong(entries);
+    const { names, haveManifests } = this.#namesAmong(entries);
+    const unpublished = haveManifests ? NONE : await this.unpublished();
     const backups = await this.#known.look(names, { newest: this.#listed.newest, ...now });
     const published = backups.filter(
       ({ name, manifest, fault }) => manifest !== null || fault !== null || !unpublished.has(name),
@@ -84,11 +89,12 @@ export class Catalog {
     return this.#listed.inOrder;
   }
 
-  #namesAmong(entries: ReadonlySet<string>): readonly string[] {
-    if (this.#names.entries === entries) return this.#names.names;
-    this.#names = { entries, names: [...entries].filter(isBackupName) };
+  #namesAmong(entries: ReadonlySet<string>): Names {
+    if (this.#names.entries === entries) return this.#names;
+    const names = [...entries].filter(isBackupName);
+    this.#names = { entries, names, haveManifests: names.every((name) => entries.has(manifestName(name))) };
     this.#known.keep(entries);
-    return this.#names.names;
+    return this.#names;
   }
 
   /** @throws BackupError BAD_NAME when it is not a backup's name, NO_BACKUP when there is none of that name. */

@@ -2,9 +2,8 @@
  * Everything that the status and the activity chart tell, gathered from the folder, the targets, the history and the
  * schedule. What it means is decided in `status.ts` and `activity.ts`, which ask nobody.
  */
-import { existsSync } from 'node:fs';
 import { diskRoom } from '../../engine/disk/share.ts';
-import { changedAt, stampDatabase } from '../../engine/sqlite/stamp.ts';
+import { changedAt, type DatabaseStamp, stampDatabase } from '../../engine/sqlite/stamp.ts';
 import { oneOfEach, type PlannedPlace } from '../../engine/restore-points/plan.ts';
 import { BackupError, type ErrorBody } from '../../words/errors.ts';
 import { hereOf, type KnownBackup, ownOf } from '../backups/backup-item.ts';
@@ -73,7 +72,7 @@ export class LookAtAll {
       settings: settings.current,
       backups,
       items: known.toItems(backups, here),
-      database: this.#lookAtDatabase(),
+      database: this.#lookAtDatabase(isGone),
       cron: options.cron ?? null,
       nextRunAt: schedule.nextRunAt,
       stalledSince: schedule.stalledSince,
@@ -184,13 +183,23 @@ export class LookAtAll {
     return made && !here.has(made) && state.history.removal(made) === null ? made : null;
   }
 
-  #lookAtDatabase(): Omit<Status['database'], 'growthBytes'> {
-    const { database, now } = this.#context;
+  #lookAtDatabase(isGone: boolean): Omit<Status['database'], 'growthBytes'> {
+    const { database } = this.#context;
     const base = { name: database.name, path: database.named };
-    if (!existsSync(database.path)) return { ...base, exists: false, sizeBytes: 0, logBytes: 0, changedAt: null };
-    const stamp = stampDatabase(database.path, { nowMs: now().getTime() });
+    const stamp = isGone ? null : this.#stamp();
+    if (stamp === null) return { ...base, exists: false, sizeBytes: 0, logBytes: 0, changedAt: null };
     const logBytes = stamp.wal?.sizeBytes ?? 0;
     const sizeBytes = stamp.main.sizeBytes + logBytes;
     return { ...base, exists: true, sizeBytes, logBytes, changedAt: changedAt(stamp) };
+  }
+
+  #stamp(): DatabaseStamp | null {
+    const { database, now } = this.#context;
+    try {
+      return stampDatabase(database.path, { nowMs: now().getTime(), realPath: database.realPath() });
+    } catch {
+      // Gone in this moment, or nobody may look: the run that fails for it says what is wrong.
+      return null;
+    }
   }
 }

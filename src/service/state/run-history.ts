@@ -5,7 +5,8 @@
 import type { RunMark } from '../runs/activity.ts';
 import type { ErrorCode } from '../../words/errors.ts';
 import type { Drill, Run, RunKind, RunResult, RunTotal } from '../../words/run.ts';
-import { addTotal, type DrilledKind, drilledKinds, readable, readMark, readRun, readTotal } from './run-rows.ts';
+import { type DrilledKind, drilledKinds, readable, readMark, readRun } from './run-rows.ts';
+import { RunTotals } from './run-totals.ts';
 import type { TargetName } from '../../words/target-word.ts';
 import { OfThisTurn } from './of-this-turn.ts';
 import { openStateDatabase, type StateDatabase } from './state-database.ts';
@@ -39,8 +40,7 @@ export class RunHistory {
   readonly #held = new Map<string, unknown>();
   #heldAt = '';
   readonly #version = new OfThisTurn(() => this.#database.version);
-  /** Counted once, and from then on what came after. */
-  #counted: Counted | null = null;
+  readonly #totals: RunTotals;
 
   /**
    * @param options.warn hears why the history is not where it should be.
@@ -57,6 +57,7 @@ export class RunHistory {
     }: { warn: (message: string) => void; folder?: string | null; databases?: () => readonly string[] },
   ) {
     this.#database = openStateDatabase(path, { warn });
+    this.#totals = new RunTotals(this.#database, folder);
     this.#warn = warn;
     this.#folder = folder;
     this.#databases = databases;
@@ -65,6 +66,11 @@ export class RunHistory {
   /** For what else is kept there. */
   get database(): StateDatabase {
     return this.#database;
+  }
+
+  /** That of the file, found once a turn. */
+  get version(): string {
+    return this.#version.get();
   }
 
   /** The parameters of `OF_US`. */
@@ -285,52 +291,9 @@ export class RunHistory {
     );
   }
 
-  /**
-   * Counts all runs that ever were: a run that is forgotten stays counted. The first call counts them all, which took 0.18 s
-   * for 260,000; each later one takes what was recorded since.
-   */
+  /** Counts all runs that ever were: a run that is forgotten stays counted. */
   totals(): readonly RunTotal[] {
-    // What is forgotten may never have been counted: another process can do both between two calls.
-    if (this.#counted?.forgotten !== this.#forgotten()) this.#counted = null;
-    this.#counted ??= this.#countAll();
-    const { totals, mark } = this.#counted;
-    const since = this.#database
-      .prepare(
-        `SELECT max(rowid) AS mark, kind, trigger, result, count(*) AS count, sum(coalesce(size_bytes, 0)) AS size_bytes
-         FROM runs WHERE rowid > $mark AND (folder IS NULL OR folder = $folder) GROUP BY kind, trigger, result`,
-      )
-      .all({ $mark: mark, $folder: this.#folder });
-    for (const row of since) {
-      addTotal(totals, readTotal(row));
-      this.#counted.mark = Math.max(this.#counted.mark, Number(row['mark']));
-    }
-    return [...totals.values()];
-  }
-
-  /** The counts of one moment: a run that is forgotten meanwhile is counted once. */
-  #countAll(): Counted {
-    return this.#database.transaction(() => {
-      const mark = this.mark();
-      const rows = this.#database
-        .prepare(
-          `SELECT kind, trigger, result, sum(count) AS count, sum(size_bytes) AS size_bytes FROM (
-             SELECT kind, trigger, result, count, size_bytes FROM forgotten_runs WHERE folder IN ('', $folder)
-             UNION ALL SELECT kind, trigger, result, 1, coalesce(size_bytes, 0) FROM runs
-               WHERE folder IS NULL OR folder = $folder)
-           GROUP BY kind, trigger, result`,
-        )
-        .all({ $folder: this.#folder });
-      const totals = new Map<string, RunTotal>();
-      for (const row of rows) addTotal(totals, readTotal(row));
-      return { totals, mark, forgotten: this.#forgotten() };
-    }, 'BEGIN');
-  }
-
-  #forgotten(): number {
-    const row = this.#database
-      .prepare("SELECT sum(count) AS count FROM forgotten_runs WHERE folder IN ('', ?)")
-      .get(this.#folder);
-    return Number(row?.['count'] ?? 0);
+    return this.#totals.count();
   }
 
   #forget(beforeMs: number): void {
@@ -355,7 +318,7 @@ export class RunHistory {
 
   /** An answer holds for as long as nobody changes the file: a status asks for the same few runs each time. */
   #hold<Answer>(what: string, parameters: unknown, ask: () => Answer): Answer {
-    const version = this.#version.get();
+    const { version } = this;
     if (version !== this.#heldAt || this.#held.size >= HELD_MAX) this.#held.clear();
     this.#heldAt = version;
     const key = JSON.stringify([what, parameters, this.#databases()]);
@@ -385,12 +348,4 @@ interface Removal {
   readonly backup: string;
   readonly at: Date;
   readonly why: string;
-}
-
-interface Counted {
-  readonly totals: Map<string, RunTotal>;
-  /** Up to which run. */
-  mark: number;
-  /** How many were forgotten by then. */
-  readonly forgotten: number;
 }

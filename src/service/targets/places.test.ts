@@ -15,7 +15,7 @@ test('what is held of a folder’s owner gives way to each claim by another proc
   makeDatabase(database);
   const places = new Places({
     ...{ database, catalog: new Catalog(folder), statePath: join(root, 'state.sqlite'), remotes: () => [] },
-    ...{ log: () => {}, now: () => now },
+    ...{ realPath: () => database, log: () => {}, now: () => now },
   });
   const self = selfOf(database);
   const claim = {

@@ -38,6 +38,8 @@ export interface AskedTarget {
 interface PlacesOptions {
   /** Absolute. */
   readonly database: string;
+  /** Where that leads. */
+  readonly realPath: () => string;
   readonly catalog: Catalog;
   readonly statePath: string;
   /** The configured targets beside the folder. */
@@ -62,6 +64,7 @@ type GivenId = Pick<DatabaseSelf, 'databaseId' | 'isProvisional'>;
 export class Places {
   readonly #options: PlacesOptions;
   readonly #installationPath: string;
+  #base: { readonly path: string; readonly self: DatabaseSelf } | null = null;
   #seen: { readonly key: string; readonly known: Known } | null = null;
   #folder: { readonly known: Known; readonly ownedBy: (backups: readonly Sourced[]) => OwnedFolder } | null = null;
   readonly #now = new OfThisTurn(() => this.#lookAgain());
@@ -180,9 +183,11 @@ export class Places {
   }
 
   #lookAgain(): Known {
-    const { database, catalog } = this.#options;
+    const { database, realPath, catalog } = this.#options;
     const { folder } = catalog;
-    const base = selfOf(database);
+    const path = realPath();
+    if (this.#base?.path !== path) this.#base = { path, self: selfOf(database, path) };
+    const base = this.#base.self;
     const files = [this.#installationPath, join(folder, RECORD_FILE), join(folder, OWNER_FILE)];
     const key = [base.pathDigest, this.#installation?.id, ...files.map(stampOf)].join(' ');
     if (this.#seen?.key === key) return this.#seen.known;
