@@ -15,7 +15,8 @@ import { planRestore, replacedBy } from '../../engine/restore-points/plan.ts';
 import { thereIsAFile } from '../../engine/sqlite/missing.ts';
 import { isLiveFile, stampDatabase } from '../../engine/sqlite/stamp.ts';
 import type { ActiveRun } from '../runs/active-run.ts';
-import { isHere, type KnownBackup } from '../backups/backup-item.ts';
+import type { CountedRows } from '../../engine/sqlite/count-rows.ts';
+import { isHere, type KnownBackup, ownOf } from '../backups/backup-item.ts';
 import type { Backups } from '../backups/backups.ts';
 import { currentActor } from '../audit/actor.ts';
 import type { ServiceContext } from '../context.ts';
@@ -29,7 +30,7 @@ import type { TargetName } from '../../words/target-word.ts';
 import type { FetchOptions } from '../targets/downloads.ts';
 import type { Retention } from '../protection/retention.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
-import { type PlannedSource, toRestorePlan } from './restore-plan.ts';
+import { type PlannedSource, rowsIn, toRestorePlan } from './restore-plan.ts';
 import type { CarryAsked, RunWeights } from '../runs/runs.ts';
 import type { BackupServicePort, FindOptions, FromTarget, RestoreMode } from '../service-port.ts';
 import { findRestorePoint } from './find-restore-point.ts';
@@ -243,9 +244,20 @@ export class Restores {
       : await this.#planned(filename, { ...options, from });
     const databasePath = database.path;
     const stamp = existsSync(databasePath) ? stampDatabase(databasePath, { nowMs: now().getTime() }) : null;
-    const facts = await jobs.run<'plan'>({ kind: 'plan', databasePath, backupPath });
-    const plan = toRestorePlan(source, facts, { databaseName: basename(databasePath), stamp, mode: options.mode });
+    const facts = await jobs.run<'plan'>({ kind: 'plan', databasePath, backupPath, backupRows: source.rows });
+    const lastRows = await this.#lastRows();
+    const about = { databaseName: basename(databasePath), stamp, mode: options.mode, lastRows };
+    const plan = toRestorePlan(source, facts, about);
     return { ...plan, warnings: [...warnings, ...plan.warnings], ...(moment && { moment }) };
+  }
+
+  /** Takes the newest backup of ours that was counted. A folder that can't be listed is told by what rests on it. */
+  async #lastRows(): Promise<{ readonly backup: string; readonly rows: CountedRows } | null> {
+    for (const { name, manifest } of ownOf(await this.#parts.backups.everywhere().catch(() => []))) {
+      const rows = manifest?.trigger === 'safety' ? undefined : rowsIn(manifest?.facts);
+      if (rows) return { backup: name, rows };
+    }
+    return null;
   }
 
   /** A name or a path is taken as it is. */
@@ -284,7 +296,7 @@ export class Restores {
     }
     const backup = await backups.find(filename, options.from);
     const { name, sizeBytes, createdAt, other = null, manifest } = backup;
-    const about = { name, other, loss: manifest?.loss ?? null };
+    const about = { name, other, loss: manifest?.loss ?? null, rows: rowsIn(manifest?.facts) };
     return { path: await backups.path(backup, options), ...about, sizeBytes, createdAt, verified: isVerified(backup) };
   }
 
