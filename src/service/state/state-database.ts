@@ -56,6 +56,8 @@ export class StateDatabase {
   /** Device and inode of the open file; null for one in memory. */
   #inode: string | null = null;
   #prepared = new Map<string, StatementSync>();
+  /** Kept while it rests. */
+  #asksVersion: StatementSync | null = null;
   /** Counts what was written by this connection, and the files that were opened. */
   #changes = 0;
   /** In a transaction, which is begun anew as a whole. */
@@ -107,7 +109,10 @@ export class StateDatabase {
    * of whichever process, has changed the file (https://sqlite.org/pragma.html#pragma_data_version).
    */
   get version(): string {
-    const others = this.#carryOut(() => this.#statement('PRAGMA data_version').get()?.['data_version']);
+    const others = this.#carryOut(() => {
+      this.#asksVersion ??= this.#database.prepare('PRAGMA data_version');
+      return this.#asksVersion.get()?.['data_version'];
+    });
     return `${this.#changes}.${others}`;
   }
 
@@ -132,11 +137,27 @@ export class StateDatabase {
   }
 
   close(): void {
-    this.#prepared.clear();
+    awake.delete(this);
+    this.#forgetStatements();
     this.#database.close();
   }
 
+  /**
+   * Lets go of what it holds in memory but the connection: a third of a megabyte, and a process may guard a thousand
+   * databases. Closing it would flush its log to the disk, and the app would wait for that.
+   */
+  rest(): void {
+    this.#prepared.clear();
+    this.#database.exec('PRAGMA shrink_memory');
+  }
+
+  #forgetStatements(): void {
+    this.#prepared.clear();
+    this.#asksVersion = null;
+  }
+
   #statement(sql: string): StatementSync {
+    stayAwake(this);
     const known = this.#prepared.get(sql);
     if (known) return known;
     const made = this.#database.prepare(sql);
@@ -158,7 +179,7 @@ export class StateDatabase {
   /** What was kept in memory meanwhile is given up for what the file knows. */
   #tryAgain(): void {
     this.#againAtMs = Number.POSITIVE_INFINITY;
-    this.#prepared.clear();
+    this.#forgetStatements();
     this.#database.close();
     this.#database = this.#open();
   }
@@ -167,7 +188,7 @@ export class StateDatabase {
   #leave(error: unknown): boolean {
     const reason = reasonOf(error);
     if (!isDamage(error) && !isUnreadable(error)) return false;
-    this.#prepared.clear();
+    this.#forgetStatements();
     try {
       this.#database.close();
     } catch {
@@ -228,6 +249,19 @@ export class StateDatabase {
     );
     return true;
   }
+}
+
+/** Those that were used last, the oldest first; the others rest. */
+const awake = new Set<StateDatabase>();
+const AWAKE_MAX = 32;
+
+function stayAwake(database: StateDatabase): void {
+  awake.delete(database);
+  awake.add(database);
+  const [oldest] = awake;
+  if (awake.size <= AWAKE_MAX || !oldest) return;
+  awake.delete(oldest);
+  oldest.rest();
 }
 
 /** Damaged files that were moved aside. */
