@@ -161,7 +161,9 @@ export class KnownPlace {
       const known = before.get(name);
       const isLike = known !== undefined && known.fault === fault && (known.archive ?? null) === (archive ?? null);
       const isSame = isLike && known.etag === etag && etag !== '';
-      const manifest = read.get(name) ?? (known?.etag === etag ? known.manifest : null);
+      // What was not read this time is not another one for that.
+      const isAsKnown = etag === '' || known?.etag === etag;
+      const manifest = read.get(name) ?? (isAsKnown && known ? known.manifest : null);
       // A pin or a note changes the manifest, not what was checked.
       const isChecked = manifest !== null && known?.manifest?.artifact.sha256 === manifest.artifact.sha256;
       const verification = isChecked ? known.verification : null;
@@ -230,9 +232,9 @@ export function withCheck(entry: KnownRemote): RemoteBackup {
   return toRemoteBackup(manifest && verification ? { ...entry, manifest: { ...manifest, verification } } : entry);
 }
 
-/** The target would not show its manifest just now: that says nothing of the copy. */
+/** The target would not show its manifest just now: that says nothing of the copy, and what was known of it counts. */
 export function isUnread(entry: KnownRemote | undefined): boolean {
-  return entry?.manifest === null && entry.etag === '';
+  return entry !== undefined && entry.fault !== null && entry.etag === '';
 }
 
 /** A backup here whose copy there says the same of it. */
