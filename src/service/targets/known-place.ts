@@ -131,9 +131,9 @@ export class KnownPlace {
     return this.#listError;
   }
 
-  failed(error: unknown): BackupError {
+  failed(error: unknown, began: Began): BackupError {
     const known = BackupError.from(error);
-    if (known.code !== 'ABORTED') this.#listError = known.toJSON();
+    if (known.code !== 'ABORTED' && this.isStill(began)) this.#listError = known.toJSON();
     return known;
   }
 
