@@ -114,6 +114,7 @@ export class RemoteTarget {
   // ── life ──
 
   start(): void {
+    this.#context.allowJobs();
     this.uploads.resume();
     this.writing.start();
     this.#timer ??= setInterval(() => this.#tick(), TICK_MS);

@@ -12,6 +12,7 @@ import type { Uploaded } from '../../engine/stories/upload-request.ts';
 import { idsOf } from '../../engine/writer/self.ts';
 import { BackupError, type ErrorBody, says } from '../../words/errors.ts';
 import type { UploadOutcome, UploadState } from '../state/target-state.ts';
+import type { Began } from './known-place.ts';
 import type { Listings } from './listings.ts';
 import type { TargetContext } from './target-context.ts';
 import type { TargetRetention } from './target-retention.ts';
@@ -153,14 +154,19 @@ export class Uploads {
     await this.#current.ended;
   }
 
+  /** Asked again after each wait: the service is stopped and the target switched off at any moment. */
+  get #mayBegin(): boolean {
+    return !this.#stopped && this.#context.isEnabled;
+  }
+
   async #drain(): Promise<void> {
     clearTimeout(this.#timer);
     // Each at most once a pass: a local file that is itself at fault must not hold up the others.
     const tried = new Set<string>();
     let failure: BackupError | null = null;
-    while (!this.#stopped && this.#context.isEnabled) {
+    while (this.#mayBegin) {
       const backup = (await this.waiting()).find((candidate) => !tried.has(candidate.name));
-      if (!backup) break;
+      if (!backup || !this.#mayBegin) break;
       tried.add(backup.name);
       const error = await this.#place(backup);
       if (error === null) continue;
@@ -227,9 +233,14 @@ export class Uploads {
       },
     };
     const done = await runs.carry(asked, async (run) => {
+      // Before anything is said of this installation.
+      await service.places.selfToWrite();
+      if (!this.#mayBegin)
+        throw new BackupError('ABORTED', 'the run was stopped', { hint: 'It is uploaded after the next start.' });
+      this.#requireStill(began);
       const uploaded = await this.#job(backup, { signal, onEvent: run.onEvent });
-      if (known.isStill(began)) return uploaded;
-      throw new BackupError('ABORTED', `the path on ${word} was changed meanwhile`, { hint: 'It is uploaded there.' });
+      this.#requireStill(began);
+      return uploaded;
     });
     log('info', `Uploaded to ${word}: ${done.key}`);
     // Before the listing, by which the copy counts as stored.
@@ -245,10 +256,14 @@ export class Uploads {
     return done.removed.includes(backup.name) ? { status: 'removed' } : { status: 'stored', sealing: done.sealing };
   }
 
+  #requireStill(began: Began): void {
+    const { known, word } = this.#context;
+    if (known.isStill(began)) return;
+    throw new BackupError('ABORTED', `the path on ${word} was changed meanwhile`, { hint: 'It is uploaded there.' });
+  }
+
   async #job(backup: Backup, given: Parameters<TargetContext['job']>[1]): Promise<Uploaded> {
     const { service, target, access, writing, known, choice } = this.#context;
-    // Before anything is said of this installation.
-    await service.places.selfToWrite();
     return await this.#context.job<'upload'>(
       {
         ...{ kind: 'upload', target, folder: service.catalog.folder, name: backup.name, ...access },
