@@ -49,23 +49,25 @@ export class HeldJobs {
   }
 }
 
-/** A service with S3, whose jobs are held, and which nobody started. */
-export function heldService(folder: string, change: Partial<Settings> = {}) {
+const bucket = { bucket: 'mine', region: 'us-east-1', endpoint: 'https://s3.example.com', retentionCount: null };
+
+/** A service with S3 and a second bucket, whose jobs are held, and which nobody started. */
+export function heldService(folder: string) {
   const jobs = new HeldJobs();
-  const log: string[] = [];
   const rooms = openRooms({
     databasePath: join(folder, 'shop.sqlite'),
     backupsPath: join(folder, 'backups'),
     statePath: join(folder, 'state.sqlite'),
-    settings: settingsWith({ s3Enabled: true, s3Path: 'old', ...change }),
-    s3: { bucket: 'mine', region: 'us-east-1', endpoint: 'https://s3.example.com', retentionCount: null },
+    settings: settingsWith({ s3Enabled: true, s3Path: 'old' }),
+    s3: bucket,
+    targets: [{ ...bucket, bucket: 'other', name: 'second', prefix: 'backups' }],
     jobEnvironment: {},
     runJob: jobs.runJob,
-    log: (_level, message) => void log.push(message),
+    log: () => {},
   });
-  const s3 = rooms.targets.require('s3');
+  const [s3, second] = [rooms.targets.require('s3'), rooms.targets.require('second')];
   return {
-    ...{ jobs, rooms, s3, log },
+    ...{ jobs, rooms, s3, second },
     /** As if the page changed them. */
     set(settings: Partial<Settings>): void {
       rooms.context.settings.change(settings, []);

@@ -83,12 +83,13 @@ export class KnownPlace {
   /** What it held when it was listed last, newest first. */
   get backups(): readonly TargetBackup[] {
     const { target } = this.#options;
-    return inOrder([...this.entries().values()].map(withCheck)).map((backup) => ({ ...backup, target }));
+    const place = this.sync();
+    return inOrder([...this.entries().values()].map(withCheck)).map((backup) => ({ ...backup, target, place }));
   }
 
   find(name: string): TargetBackup | null {
     const entry = this.entries().get(name);
-    return entry ? { ...withCheck(entry), target: this.#options.target } : null;
+    return entry ? { ...withCheck(entry), target: this.#options.target, place: this.#place } : null;
   }
 
   ownershipFor(self: DatabaseSelf): Ownership {

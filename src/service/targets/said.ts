@@ -33,8 +33,10 @@ export async function sayThere(
 ): Promise<void> {
   const { service, target, access, known } = context;
   const said = { pinned, note, ...(loss && { loss }) };
+  const began = known.begin();
   const where = { folder: service.catalog.folder, target, ...access };
   await context.job<'change-remote'>({ kind: 'change-remote', name, ...where, ...asWriter, ...said });
+  if (!known.isStill(began)) return;
   known.noteChanged(name);
   // Read anew at the next listing, whatever its ETag.
   const entry = known.entries().get(name);
