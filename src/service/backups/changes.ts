@@ -132,9 +132,11 @@ export class Changes {
       readonly why: string;
     },
   ): Promise<void> {
-    const { onDelete } = this.#parts;
+    const { targets, onDelete } = this.#parts;
+    // While it is deleted at one target, another one that never had it must not begin to upload it.
+    const told = new Set(target === undefined ? [...targets.enabled, ...remotes] : remotes);
     const removals = new Map(
-      remotes.map((remote) => [remote, remote.changes.announceRemoval(backup.name, why)] as const),
+      [...told].map((remote) => [remote, remote.changes.announceRemoval(backup.name, why)] as const),
     );
     try {
       if (target === undefined || isHere(backup)) await onDelete(backup.name);
