@@ -2,6 +2,7 @@ import { expect, test } from 'bun:test';
 import { heldService, listingWith } from '../../../tests/support/held-jobs.ts';
 import { manifestOf, refusal, scratchFolders } from '../../../tests/support/scratch.ts';
 import { NO_IDENTITY, type PlaceIdentity } from '../../engine/catalog/identity.ts';
+import type { Uploaded } from '../../engine/stories/upload-request.ts';
 import { BackupError } from '../../words/errors.ts';
 
 const scratch = scratchFolders();
@@ -9,6 +10,9 @@ const at = new Date('2024-03-01T12:00:00Z');
 const manifest = manifestOf(at);
 const { name } = manifest;
 const damaged = { method: 'full', at: at.toISOString(), complaint: 'page 7 is lost' } as const;
+const uploaded: Uploaded = {
+  ...{ key: name, sealing: 'plain', listing: null, removed: [], survived: [], complaint: null, renumbered: 0 },
+};
 const unreachable = new BackupError('S3_UNREACHABLE', 'there was no answer', { hint: 'Look at the network.' });
 
 /** The same backup is in the folder and at two places of S3, of which the target has the first one. */
@@ -123,9 +127,7 @@ test('an upload that ends while its backup is removed does not count as stored',
   const run = s3.uploads.run();
   const upload = await jobs.next('upload');
   // It ends in this very moment.
-  upload.answer({
-    ...{ key: name, sealing: 'plain', listing: null, removed: [], survived: [], complaint: null, renumbered: 0 },
-  });
+  upload.answer(uploaded);
   const removal = s3.changes.announceRemoval(name, 'by ada');
   const done = removal.carryOut();
   const job = await jobs.next('remove-remote');
@@ -135,4 +137,18 @@ test('an upload that ends while its backup is removed does not count as stored',
   await done;
   removal.end();
   expect(s3.uploads.states().get(name)).toMatchObject({ status: 'removed', why: 'by ada' });
+});
+
+test('a place is not known for a note that a backup is not to be uploaded there', async () => {
+  await using held = heldService(scratch());
+  const { jobs, s3, put, set } = held;
+  const knowsPlace = () => s3.writing.request().writing.knowsPlace;
+  await put(manifest);
+  const run = s3.uploads.run();
+  (await jobs.next('upload')).answer(uploaded);
+  await run;
+  expect(knowsPlace()).toBe(true);
+  set({ s3Path: 'new' });
+  s3.changes.announceRemoval(name, 'by ada');
+  expect([s3.uploads.states().get(name)?.status, knowsPlace()]).toEqual(['removed', false]);
 });
