@@ -27,6 +27,11 @@ interface DeleteOptions {
   readonly user?: string;
 }
 
+interface Removing extends Pick<DeleteOptions, 'target'> {
+  readonly remotes: readonly RemoteTarget[];
+  readonly why: string;
+}
+
 export class Changes {
   readonly #context: ServiceContext;
   readonly #parts: ChangesParts;
@@ -121,17 +126,7 @@ export class Changes {
   }
 
   /** Elsewhere first: what can't be removed there stays here as well. */
-  async #remove(
-    backup: KnownBackup,
-    {
-      target,
-      remotes,
-      why,
-    }: Pick<DeleteOptions, 'target'> & {
-      readonly remotes: readonly RemoteTarget[];
-      readonly why: string;
-    },
-  ): Promise<void> {
+  async #remove(backup: KnownBackup, { target, remotes, why }: Removing): Promise<void> {
     const { targets, onDelete } = this.#parts;
     // While it is deleted at one target, another one that never had it must not begin to upload it.
     const told = new Set(target === undefined ? [...targets.enabled, ...remotes] : remotes);
