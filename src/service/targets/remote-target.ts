@@ -130,6 +130,8 @@ export class RemoteTarget {
     await Promise.allSettled([this.uploads.stop(), this.downloads.idle(), this.listings.idle()]);
     // The last one to write has ended.
     await this.writing.release();
+    // Stopped is not closed: by hand it still works.
+    this.#context.allowJobs();
   }
 
   close(): void {

@@ -51,7 +51,7 @@ export class TargetContext {
   readonly known: KnownPlace;
   readonly writing: Writing;
   readonly #aborts = new Set<AbortController>();
-  #isStopped = false;
+  #isStopping = false;
 
   /** @param onFree no other machine writes there any more: what waits may be tried again. */
   constructor(service: ServiceContext, choice: TargetChoice, parts: TargetParts, onFree: () => void) {
@@ -130,14 +130,14 @@ export class TargetContext {
   /**
    * Ends with `abortJobs`, or with the caller's own signal.
    *
-   * @throws BackupError ABORTED after `abortJobs`, what was about to begin then too; and as the job.
+   * @throws BackupError ABORTED between `abortJobs` and `allowJobs`; and as the job.
    */
   async job<Kind extends JobKind>(
     request: JobMap[Kind]['request'],
     { signal, onEvent }: Pick<FetchOptions, 'signal' | 'onEvent'> = {},
   ): Promise<JobMap[Kind]['result']> {
-    if (this.#isStopped) {
-      throw new BackupError('ABORTED', 'the run was stopped', { hint: 'Start the service again.' });
+    if (this.#isStopping) {
+      throw new BackupError('ABORTED', 'the run was stopped', { hint: 'Start it again whenever you like.' });
     }
     const abort = new AbortController();
     const stop = () => abort.abort();
@@ -156,12 +156,12 @@ export class TargetContext {
   }
 
   allowJobs(): void {
-    this.#isStopped = false;
+    this.#isStopping = false;
   }
 
-  /** Until `allowJobs` none begins any more. */
+  /** What is about to begin ends, too, until `allowJobs`. */
   abortJobs(): void {
-    this.#isStopped = true;
+    this.#isStopping = true;
     for (const abort of this.#aborts) abort.abort();
   }
 }

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test';
 import { heldService, listingWith } from '../../../tests/support/held-jobs.ts';
-import { manifestOf, scratchFolders } from '../../../tests/support/scratch.ts';
+import { manifestOf, refusal, scratchFolders } from '../../../tests/support/scratch.ts';
 import type { Uploaded } from '../../engine/stories/upload-request.ts';
 import { BackupError } from '../../words/errors.ts';
 import { BY_RETENTION } from '../state/run-history.ts';
@@ -57,15 +57,22 @@ for (const [when, meanwhileOf] of Object.entries(waits)) {
   });
 }
 
-test('a stopped target begins no job before it is started again', async () => {
+test('while a target stops, no job begins there; stopped, it still works by hand, and uploads nothing by itself', async () => {
   await using held = heldService(scratch());
-  const { jobs, s3 } = held;
-  await s3.stop();
-  const [refused] = await Promise.allSettled([s3.refresh()]);
-  expect(refused).toMatchObject({ status: 'rejected', reason: { code: 'ABORTED' } });
+  const { jobs, s3, put } = held;
+  await put(manifest);
+  const stopped = s3.stop();
+  expect((await refusal(() => s3.refresh())).code).toBe('ABORTED');
   expect([jobs.begun, s3.known.listError]).toEqual([[], null]);
+  await stopped;
+  const look = s3.refresh();
+  (await jobs.next('list-remote')).answer(listingWith());
+  await look;
+  await s3.uploads.run();
+  expect(jobs.begun).toEqual(['list-remote']);
   s3.start();
-  expect((await jobs.next('list-remote')).request.prefix).toBe('old');
+  (await jobs.next('list-remote')).answer(listingWith());
+  expect((await jobs.next('upload')).request.name).toBe(name);
 });
 
 test('what becomes of an upload to the place of before is not noted at the one of now', async () => {
