@@ -73,3 +73,40 @@ test('what was found at the place of before is not believed of the one of now', 
   set({ s3Path: 'old' });
   expect([...s3.known.entries().keys()]).toEqual([manifest.name]);
 });
+
+test('a pin is set there once the manifest is shown, and not while it is not', async () => {
+  await using service = heldService(scratch());
+  const { jobs, s3, rooms, put } = service;
+  await put({ ...manifest, pinned: true });
+  const first = s3.refresh();
+  (await jobs.next('list-remote')).answer(listingWith(manifest));
+  await first;
+  rooms.context.isStarted = true;
+  const second = s3.refresh();
+  const entry = { name: manifest.name, etag: '', fault: 'S3 did not answer' };
+  (await jobs.next('list-remote')).answer({ ...listingWith(), entries: [entry] });
+  await second;
+  expect(jobs.begun).toEqual(['list-remote', 'list-remote']);
+  const third = s3.refresh();
+  (await jobs.next('list-remote')).answer(listingWith(manifest));
+  const { request, answer } = await jobs.next('change-remote');
+  expect([request.name, request.pinned]).toEqual([manifest.name, true]);
+  answer(null);
+  await third;
+});
+
+test('pins that were to be set at the place of before are not set at the one of now', async () => {
+  await using service = heldService(scratch());
+  const { jobs, s3, rooms, put, set } = service;
+  const two = [manifest, manifestOf(new Date('2024-03-01T13:00:00Z'))];
+  for (const one of two) await put({ ...one, pinned: true });
+  rooms.context.isStarted = true;
+  const look = s3.refresh();
+  (await jobs.next('list-remote')).answer(listingWith(...two));
+  const first = await jobs.next('change-remote');
+  set({ s3Path: 'new' });
+  first.answer(null);
+  (await jobs.next('list-remote')).answer(listingWith());
+  await look;
+  expect(jobs.begun.filter((kind) => kind !== 'upload')).toEqual(['list-remote', 'change-remote', 'list-remote']);
+});
