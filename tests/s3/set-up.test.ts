@@ -359,6 +359,11 @@ test('a file that others may write, or that is a link, a pipe or no JSON, sends 
     symlinkSync(elsewhere, path);
   });
   expect(linked).toMatchObject({ configured: false, file: 'it is a link' });
+  const piped = await keep((path) => {
+    Bun.spawnSync(['rm', path]);
+    Bun.spawnSync(['mkfifo', '-m', '600', path]);
+  });
+  expect(piped).toMatchObject({ configured: false, code: 'problem', file: 'it is no file of ours' });
 });
 
 test('of several databases each has its own, and none takes the place of another', async () => {
