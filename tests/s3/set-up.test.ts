@@ -1,6 +1,15 @@
 /** S3, a second folder, a webhook and a heartbeat, set up over HTTP as the page does it: what comes into use, what is told. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmdirSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { createSignIn } from '../../src/http/access/sign-in.ts';
 import type { Authorize } from '../../src/http/access/authorize.ts';
@@ -160,6 +169,27 @@ test('another bucket takes the place of the one before as a whole', async () => 
   await uploaded(shop);
   expect((await shop.service.getStatus()).targets[0]?.where).toBe('s3://second/elsewhere');
   expect(await stored(shop.service, 's3')).toEqual([filename]);
+});
+
+test('a bucket that cannot be kept, or taken away, leaves the one before in use', async () => {
+  await using shop = openShop(newFolder());
+  const ask = door(shop.service);
+  await ask('POST', 'api/set-up', bucket({ path: 'stays' }));
+  const before = readFileSync(credentials(shop), 'utf8');
+  // A folder has the name of the file that would be written.
+  const inTheWay = `${credentials(shop)}.${process.pid}.tmp`;
+  mkdirSync(inTheWay);
+  for (const [method, path, body] of [
+    ['POST', 'api/set-up', bucket({ path: 'goes' })],
+    ['DELETE', 'api/set-up/s3'],
+  ] as const) {
+    expect((await ask(method, path, body)).status).toBe(500);
+    expect(readFileSync(credentials(shop), 'utf8')).toBe(before);
+    expect(shop.service.getConfig()).toMatchObject({ s3Enabled: true, s3Path: 'stays' });
+  }
+  rmdirSync(inTheWay);
+  expect((await shop.service.performBackup()).uploaded).toEqual({ s3: true });
+  expect((await ask('DELETE', 'api/set-up/s3')).status).toBe(200);
 });
 
 test('a second folder is set up the same way, and a mount point without its mark is not', async () => {
@@ -386,6 +416,15 @@ test('of several databases each has its own, and none takes the place of another
       fields: { path: 'is that of the database a; choose another one' },
     });
     expect((await set(b, bucket({ path: 'fleet/b' }))).body.ok).toBe(true);
+    // Both at once: the place is free while both are tried, and one of them gets it.
+    const both = await Promise.all([a, b].map(async (service) => await set(service, bucket({ path: 'fleet/new' }))));
+    expect(both.map(({ status }) => status).toSorted((one, other) => one - other)).toEqual([200, 422]);
+    expect([a, b].map((service) => service?.getConfig())).toMatchObject(
+      both.map(({ status }, index) => ({
+        s3Enabled: true,
+        s3Path: status === 200 ? 'fleet/new' : ['fleet/a', 'fleet/b'][index],
+      })),
+    );
     for (const service of [a, b]) expect((await set(service, { part: 'folder', path: disk.path })).body.ok).toBe(true);
     expect([a, b].map((service) => service?.setUp.show().folder.where)).toEqual([
       join(disk.path, 'a'),

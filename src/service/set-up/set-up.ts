@@ -32,6 +32,7 @@ interface SetUpParts {
 
 type Voice = Extract<SetUp, { readonly url: string }>;
 type Place = Exclude<SetUp, Voice>;
+type Bucket = NonNullable<Stored['s3']>;
 
 interface Candidate {
   readonly name: string;
@@ -78,13 +79,7 @@ export class SetUps implements SetUpPort {
       folder: part('folder', folder, second?.kind === 'folder' ? whereOf(second, second.prefix ?? '') : null),
       webhook: part('webhook', webhook, masked(voices.webhookUrl)),
       heartbeat: part('heartbeat', heartbeat, masked(voices.heartbeatUrl)),
-      bucket:
-        s3 && !this.#isFixed('s3')
-          ? {
-              ...{ bucket: s3.bucket, region: s3.region, endpoint: s3.endpoint },
-              ...{ accessKey: s3.accessKey, lifecycleDays: s3.lifecycleDays },
-            }
-          : null,
+      bucket: s3 && !this.#isFixed('s3') ? shownBucket(s3) : null,
       s3Path: settings.current.s3Path,
       file: { path: credentials.path, complaint: credentials.complaint },
     };
@@ -120,7 +115,11 @@ export class SetUps implements SetUpPort {
   async save(given: SetUp): Promise<TargetReport> {
     return await this.#inTurn(given.part, async () => {
       const report = await this.test(given);
-      if (report.ok) await this.#keep(given);
+      if (report.ok) {
+        // The test took a while: by now the place may be another database's.
+        if (!isVoice(given)) await this.#requireUsable(this.#candidateOf(given));
+        await this.#keep(given);
+      }
       return { result: report, detail: `${report.ok ? 'set up' : 'not set up'}: ${report.place}` };
     });
   }
@@ -135,9 +134,11 @@ export class SetUps implements SetUpPort {
           hint: 'There is nothing to remove.',
         });
       }
-      if (part === 's3') this.#parts.updateConfig({ s3Enabled: false });
-      credentials.change(part, null);
-      await this.#changed(part);
+      if (part === 's3') await this.#exchangeBucket(null);
+      else {
+        credentials.change(part, null);
+        await this.#changed(part);
+      }
       return { result: undefined, detail: 'removed' };
     });
   }
@@ -157,18 +158,46 @@ export class SetUps implements SetUpPort {
 
   async #keep(given: SetUp): Promise<void> {
     const { credentials, options } = this.#context;
-    if (isVoice(given)) credentials.change(given.part, { url: given.url });
-    else if (given.part === 'folder') credentials.change('folder', toStoredFolder(given, options.audit?.name));
-    else {
+    if (given.part === 's3') {
       const { part, path, ...bucket } = given;
-      // Off meanwhile: the new bucket must not be used with the path of the old one.
-      this.#parts.updateConfig({ s3Enabled: false });
-      credentials.change(part, bucket);
-      await this.#changed(part);
-      this.#parts.updateConfig({ s3Path: path, s3Enabled: true });
-      return;
+      return await this.#exchangeBucket({ path, bucket });
     }
+    if (given.part === 'folder') credentials.change('folder', toStoredFolder(given, options.audit?.name));
+    else credentials.change(given.part, { url: given.url });
     await this.#changed(given.part);
+  }
+
+  /**
+   * S3 is off meanwhile, because the new bucket must not be used with the path of the old one.
+   *
+   * @throws BackupError; then the bucket of before is in use as it was.
+   */
+  async #exchangeBucket(next: { readonly path: string; readonly bucket: Bucket } | null): Promise<void> {
+    const { credentials, settings } = this.#context;
+    const { updateConfig } = this.#parts;
+    const before = { bucket: credentials.current.s3 ?? null, isEnabled: settings.current.s3Enabled };
+    try {
+      updateConfig({ s3Enabled: false });
+      credentials.change('s3', next?.bucket ?? null);
+      await this.#changed('s3');
+      if (next) updateConfig({ s3Path: next.path, s3Enabled: true });
+    } catch (error) {
+      await this.#putBack(before);
+      throw error;
+    }
+  }
+
+  async #putBack(before: { readonly bucket: Bucket | null; readonly isEnabled: boolean }): Promise<void> {
+    const { credentials, log } = this.#context;
+    try {
+      if ((credentials.current.s3 ?? null) !== before.bucket) {
+        credentials.change('s3', before.bucket);
+        await this.#changed('s3');
+      }
+      if (before.isEnabled && before.bucket) this.#parts.updateConfig({ s3Enabled: true });
+    } catch (error) {
+      log('error', `S3 is off, and could not be set up as it was before: ${BackupError.from(error).message}.`);
+    }
   }
 
   async #changed(part: SetUpPart): Promise<void> {
@@ -262,6 +291,12 @@ export class SetUps implements SetUpPort {
 
 function isVoice(given: SetUp): given is Voice {
   return given.part === 'webhook' || given.part === 'heartbeat';
+}
+
+/** Everything but the secret. */
+function shownBucket(stored: Bucket): ShownSetUp['bucket'] {
+  const { bucket, region, endpoint, accessKey, lifecycleDays } = stored;
+  return { bucket, region, endpoint, accessKey, lifecycleDays };
 }
 
 /** Among several databases each has its own folder there. */
