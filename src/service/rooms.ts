@@ -1,7 +1,6 @@
 /** The rooms of one service: each is given the context and the rooms below it. */
 import { resolve } from 'node:path';
 import { isPath } from '../engine/stories/assertions.ts';
-import { BackupError } from '../words/errors.ts';
 import { Backups } from './backups/backups.ts';
 import { Changes } from './backups/changes.ts';
 import { Removals } from './backups/removals.ts';
@@ -42,9 +41,7 @@ export function openRooms(options: BackupServiceOptions) {
     onChange: () => {
       context.emit({ type: 'backups' });
       context.emit({ type: 'status' });
-      losses.listed().catch((error: unknown) => {
-        context.log('warn', `What was lost was not compared: ${BackupError.from(error).message}.`);
-      });
+      void losses.listed();
     },
   });
   const backups = new Backups(context, targets);

@@ -50,7 +50,7 @@ type Saying =
   | 'taken-back'
   /** A small file of our own could not be written. */
   | 'not-written'
-  /** A run that a person asked for was refused: nothing was begun, and it says nothing of the backups. */
+  /** Nothing was begun: a run that a person asked for says nothing of the backups then. A planned backup has failed. */
   | 'refusal';
 
 const request = { blames: 'request', retry: false, exit: 1, says: ['refusal'] } as const;

@@ -69,7 +69,7 @@ export class MakeBackup {
   request(asked: BackupAsked): BackupRequested {
     const joinable = this.#joinable;
     if (joinable && !joinable.run.pinned && !joinable.run.signal.aborted) {
-      joinable.run.join(asked.user);
+      joinable.run.join(asked);
       joinable.run.listen(asked.onProgress);
       return joinable.request;
     }
@@ -116,9 +116,9 @@ export class MakeBackup {
       onFailed: (error: BackupError) => this.#sayFailed(error),
     };
     const settled = await runs.settle(about, async (run) => {
-      for (const { user, onProgress } of request.askers.slice(1)) {
-        run.join(user);
-        run.listen(onProgress);
+      for (const other of request.askers.slice(1)) {
+        run.join(other);
+        run.listen(other.onProgress);
       }
       if (isStopping) run.abort.abort();
       this.#joinable = { run, request };
@@ -180,7 +180,7 @@ export class MakeBackup {
     const { log, places } = this.#context;
     log('info', `Completed: ${made.name} (${formatSize(made.sizeBytes)})`);
     this.#sayRemarks(remarkTexts(made));
-    this.#parts.losses.made(made.name, made.loss);
+    await this.#parts.losses.made(made.name, made.loss);
     await places.noteIdOf(made.name);
     this.#warnOfOpenFolder();
     for (const name of made.removed) {

@@ -55,7 +55,9 @@ export class Losses {
   readonly #context: ServiceContext;
   readonly #parts: LossesParts;
   readonly #rule: LossOptions;
-  /** Made before the targets were looked at, where the backup before it may be. */
+  /** The backup that is made now is compared without a target that was not looked at. */
+  #isUnsure = false;
+  /** Made so. */
   #unreviewed: string | null = null;
 
   constructor(context: ServiceContext, parts: LossesParts) {
@@ -67,6 +69,8 @@ export class Losses {
   /** What the job of a backup is asked; undefined while nobody wants to know. */
   async question(): Promise<LossQuestion | undefined> {
     if (!this.#rule.isOn) return undefined;
+    // Asked before the backups are read: a target that is listed meanwhile is not among them yet.
+    this.#isUnsure = this.#isBlind();
     const newest = (await this.#ownIfListed()).find(isCounted) ?? (await this.#lookElsewhere());
     const elsewhere = newest && !isHere(newest) ? newest : null;
     return { rules: this.#rules(), ownChange: this.#ownChange(), elsewhere };
@@ -84,16 +88,20 @@ export class Losses {
 
   /** On a machine that was built anew the history is at the targets alone. */
   async #lookElsewhere(): Promise<KnownBackup | undefined> {
-    if (!this.#isBlind()) return undefined;
+    if (!this.#isUnsure) return undefined;
     const look = Promise.allSettled(this.#parts.targets.unseen().map((remote) => remote.refresh()));
     await Promise.race([look, sleep(LOOK_MS_MAX, undefined, { ref: false })]);
+    this.#isUnsure = this.#isBlind();
     return (await this.#ownIfListed()).find(isCounted);
   }
 
-  /** A backup was made. */
-  made(name: string, loss: LossMark | null): void {
-    if (loss) this.#report(name, loss);
-    else if (this.#isBlind()) this.#unreviewed ??= name;
+  /** A backup was made, in answer to `question`. */
+  async made(name: string, loss: LossMark | null): Promise<void> {
+    if (loss) return this.#report(name, loss);
+    if (!this.#isUnsure) return;
+    this.#unreviewed ??= name;
+    // The target may have been listed while it was made.
+    await this.listed();
   }
 
   /** Targets that can't be used for a wrong configuration must not fail a local backup. */
@@ -105,26 +113,46 @@ export class Losses {
     }
   }
 
-  /** A target was looked at: the backup before the first one of this process may have been there. */
+  /** After a look at a target: the first backup of this process is compared with what was found there. */
   async listed(): Promise<void> {
+    try {
+      await this.#compareUnreviewed();
+    } catch (error) {
+      this.#context.log('warn', `What was lost was not compared: ${BackupError.from(error).message}.`);
+    }
+  }
+
+  async #compareUnreviewed(): Promise<void> {
     const name = this.#unreviewed;
     if (name === null) return;
-    // Asked before the backups are read: a target that is listed meanwhile is not among them yet.
+    // As for the question.
     const isBlind = this.#isBlind();
     const backups = await this.#own();
     // Another look was faster.
     if (this.#unreviewed !== name) return;
-    if (!isBlind) this.#unreviewed = null;
-    const index = backups.findIndex((backup) => backup.name === name);
-    const manifest = backups[index]?.manifest;
-    if (!manifest || manifest.loss) return;
-    const factsOf = (backup: KnownBackup) => backup.manifest?.facts ?? null;
-    const context = { rules: this.#rules(), ownChange: this.#ownChange(), factsOf };
-    const loss = markLoss(manifest, backups.slice(index + 1), context);
-    if (loss === null) return;
+    const loss = this.#lossIn(name, backups);
+    if (loss === null && isBlind) return;
     this.#unreviewed = null;
-    await this.#parts.changes.change(name, { loss: loss });
+    if (loss === null) return;
+    try {
+      await this.#parts.changes.change(name, { loss });
+    } catch (error) {
+      // The next look tries again.
+      this.#unreviewed ??= name;
+      throw error;
+    }
     this.#report(name, loss);
+  }
+
+  #lossIn(name: string, backups: readonly KnownBackup[]): LossMark | null {
+    const index = backups.findIndex((backup) => backup.name === name);
+    const [backup, ...earlier] = index < 0 ? [] : backups.slice(index);
+    if (!backup?.manifest || backup.manifest.loss) return null;
+    const own = this.#ownChange();
+    // What we did after it was made excuses nothing in it.
+    const ownChange = own !== null && own.at <= backup.createdAt ? own : null;
+    const factsOf = ({ manifest }: KnownBackup) => manifest?.facts ?? null;
+    return markLoss(backup.manifest, earlier, { rules: this.#rules(), ownChange, factsOf });
   }
 
   /** The alarm: the newest loss that nobody answered, as long as what was lost is not back. */

@@ -11,8 +11,9 @@ function ended(kind: RunKind, trigger: Trigger, code: ErrorCode) {
 
 test.each([
   ['backup', 'cli', 'BUSY', 'refused'],
-  ['backup', 'cli', 'BAD_CONFIG', 'refused'],
-  ['backup', 'cli', 'FOREIGN_PLACE', 'refused'],
+  // A cron line is a schedule.
+  ['backup', 'cli', 'BAD_CONFIG', 'failed'],
+  ['backup', 'cli', 'FOREIGN_PLACE', 'failed'],
   ['backup', 'cli', 'DISK_FULL', 'failed'],
   ['backup', 'cli', 'DB_MISSING', 'failed'],
   ['backup', 'cli', 'UNSUPPORTED', 'failed'],
@@ -33,4 +34,16 @@ test.each([
   ['upload', 'manual', 'FOREIGN_PLACE', 'failed'],
 ] as const)('a %s by %s that ends with %s is %s', (kind, trigger, code, result) => {
   expect(ended(kind, trigger, code)).toBe(result);
+});
+
+test('a run that a planned one joined was planned, so that it fails as that does', () => {
+  const about = { user: 'ada', plannedAt: null, backup: null, weights: {} };
+  const run = new ActiveRun({
+    ...{ ...about, kind: 'backup', trigger: 'manual' },
+    ...{ now: () => new Date(0), onProgress: () => {} },
+  });
+  const plannedAt = new Date(60_000);
+  run.join({ user: null, plannedAt });
+  const { result, plannedAt: noted, user } = run.end(new BackupError('BUSY', 'no', { hint: 'Wait.' }));
+  expect([result, noted, user]).toEqual(['failed', plannedAt, 'ada']);
 });

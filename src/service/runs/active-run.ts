@@ -28,6 +28,7 @@ type Noted = {
   readonly sizeBytes?: number | null;
   readonly drill?: Drill | undefined;
 };
+type Joining = Pick<RunOptions, 'user'> & Partial<Pick<RunOptions, 'plannedAt'>>;
 type MutableStep = { -readonly [Key in keyof Step]: Step[Key] };
 
 export class ActiveRun {
@@ -48,6 +49,8 @@ export class ActiveRun {
   #sizeBytes: number | null;
   #drill: Drill | undefined;
   #percent = 0;
+  /** If it was planned, or joined by what was. */
+  #plannedAt: Date | null = null;
 
   constructor(options: RunOptions) {
     this.id = options.id ?? randomUUID();
@@ -58,12 +61,13 @@ export class ActiveRun {
     this.#sizeBytes = options.sizeBytes ?? null;
     this.#steps = (Object.keys(options.weights) as StepName[]).map((name) => ({ name, state: 'waiting' })); // keys of that record
     this.#listeners.add(options.onProgress);
-    this.join(options.user);
+    this.join(options);
   }
 
-  /** A user who asks for what is running has asked for it, too. */
-  join(user: string | null): void {
+  /** A user who asks for what is running has asked for it, too; and what was planned is carried out by it. */
+  join({ user, plannedAt = null }: Joining): void {
     if (user !== null) this.#users.add(user);
+    this.#plannedAt ??= plannedAt;
   }
 
   /** All who asked, in that order. */
@@ -115,9 +119,9 @@ export class ActiveRun {
     const isDone = outcome.error === null;
     this.#finishStep(outcome.result === 'success' ? 'done' : 'failed');
     const { id, kind, trigger, user, startedAt, steps } = this.progress();
-    const { target, plannedAt, now } = this.#options;
+    const { target, now } = this.#options;
     return {
-      ...{ id, kind, trigger, user, startedAt, plannedAt, endedAt: now() },
+      ...{ id, kind, trigger, user, startedAt, plannedAt: this.#plannedAt, endedAt: now() },
       ...outcome,
       backup: this.kind !== 'backup' || isDone ? this.#backup : null,
       steps: steps.filter((step) => step.state !== 'waiting'),
@@ -129,7 +133,7 @@ export class ActiveRun {
   #outcome(how: 'success' | 'unchanged' | BackupError): RunOutcome {
     if (how === 'success') return { result: how, sizeBytes: this.#sizeBytes, error: null };
     if (how === 'unchanged') return { result: how, sizeBytes: null, error: null };
-    const isRefused = says(how.code, 'refusal') && isAsked(this.#options, how.code);
+    const isRefused = this.#plannedAt === null && says(how.code, 'refusal') && isAsked(this.#options, how.code);
     const result = how.code === 'ABORTED' ? 'stopped' : isRefused ? 'refused' : 'failed';
     return { result, sizeBytes: null, error: how.toJSON() };
   }
@@ -180,10 +184,10 @@ export class ActiveRun {
 }
 
 /**
- * True if a person called for it, and the call was wrong. A backup that an app asks for in place of a schedule fails by its
- * configuration as a planned one does; an upload is nobody's call.
+ * True if a person called for it, and the call was wrong. A backup that an app or a cron line asks for in place of a schedule
+ * fails by its configuration as a planned one does; an upload is nobody's call.
  */
 function isAsked({ kind, trigger }: Pick<RunOptions, 'kind' | 'trigger'>, code: ErrorCode): boolean {
   if (kind === 'upload') return false;
-  return trigger === 'cli' || (trigger === 'manual' && (kind !== 'backup' || code === 'BUSY'));
+  return (trigger === 'cli' || trigger === 'manual') && (kind !== 'backup' || code === 'BUSY');
 }
