@@ -6,6 +6,7 @@ import type { Browser, Page } from 'playwright-core';
 import { openBrowser } from './ui-browser.ts';
 import { buildPage } from './ui-build.ts';
 import { type Fixture, type State, startFixture } from './ui-fixture.ts';
+import type { SetUpScene } from './ui-set-up.ts';
 
 const patienceMs = 60_000;
 const assets = new URL('../../dist/page/assets/', import.meta.url);
@@ -34,9 +35,10 @@ async function open(
     width = 1280,
     further,
     wantsPassword = false,
-  }: { more?: number; width?: number; further?: string; wantsPassword?: boolean } = {},
+    setUp,
+  }: { more?: number; width?: number; further?: string; wantsPassword?: boolean; setUp?: SetUpScene } = {},
 ): Promise<{ page: Page; fixture: Fixture }> {
-  const fixture = startFixture(state, { more, further, wantsPassword });
+  const fixture = startFixture(state, { more, further, wantsPassword, setUp });
   fixtures.push(fixture);
   const page = await browser.newPage({ viewport: { width, height: 860 }, reducedMotion: 'reduce' });
   await page.goto(fixture.url);
@@ -711,6 +713,21 @@ test(
     // places: what is opened next asks for nothing more.
     const all = readdirSync(assets).filter((name) => /^(?!overview-|first-day-|places-).*\.(js|css)$/.test(name));
     expect([...first, ...later, ...last].sort()).toEqual(all.sort());
+  },
+  patienceMs,
+);
+
+test(
+  'a bucket that was set up on the page and is not in use says why, and can be changed or removed',
+  async () => {
+    const complaint = 'the targets s3 and eu are one place: s3://mine/eu';
+    const { page } = await open('ok', { setUp: { s3: 'page', complaint } });
+    await page.getByRole('button', { name: 'Configure' }).first().click();
+    await page.getByRole('button', { name: 'S3, a folder, a webhook, a heartbeat…' }).click();
+    await page.getByText(`It is not in use: ${complaint}.`).waitFor();
+    await page.getByRole('button', { name: 'Remove… S3' }).waitFor();
+    await page.getByRole('button', { name: 'Change S3…' }).click();
+    await page.getByRole('heading', { name: 'Step 1 of 3: where' }).waitFor();
   },
   patienceMs,
 );

@@ -6,6 +6,8 @@ export interface SetUpScene {
   /** How a test ends; it passes with a warning, if not given. */
   readonly fails?: 'bucket' | 'key';
   readonly s3?: ShownSetUp['s3']['setBy'];
+  /** Why a bucket that the page set up is not in use. */
+  readonly complaint?: string;
   /** Nobody may set anything up. */
   readonly isForbidden?: boolean;
 }
@@ -100,7 +102,8 @@ export class FixtureSetUps {
     const part = (name: SetUp['part'], variable: string) => {
       const where = this.#set.get(name) ?? null;
       const setBy = name === 's3' && this.#scene.s3 ? this.#scene.s3 : 'page';
-      return { setBy: where === null ? null : setBy, variable, where };
+      const complaint = (name === 's3' && this.#scene.complaint) || null;
+      return { setBy: where === null ? null : setBy, variable, where: complaint === null ? where : null, complaint };
     };
     return {
       s3: part('s3', 'S3_BUCKET'),

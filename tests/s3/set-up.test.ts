@@ -230,7 +230,7 @@ test('a webhook and a heartbeat are tried, used at once, and shown without their
   expect(pings).toEqual(['/ping/hush-hush/start', '/ping/hush-hush']);
   const shown = await ask('GET', 'api/set-up');
   expect(shown.body.webhook).toEqual({
-    ...{ setBy: 'page', variable: 'BACKUP_WEBHOOK_URL', where: `${receiver.url}/…` },
+    ...{ setBy: 'page', variable: 'BACKUP_WEBHOOK_URL', where: `${receiver.url}/…`, complaint: null },
   });
   expect(shown.text).not.toContain('hush');
   await ask('DELETE', 'api/set-up/heartbeat');

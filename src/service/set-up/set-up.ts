@@ -67,16 +67,28 @@ export class SetUps implements SetUpPort {
   show(): ShownSetUp {
     const { credentials, settings, targets, voices } = this.#context;
     const { s3, folder, webhook, heartbeat } = credentials.current;
-    const part = (name: SetUpPart, stored: unknown, where: string | null): ShownPart => ({
+    const { conflicts } = this.#context.targetsAt(settings.current);
+    const part = (
+      name: SetUpPart,
+      stored: unknown,
+      where: string | null,
+      conflict: BackupError | null = null,
+    ): ShownPart => ({
       setBy: this.#isFixed(name) ? 'environment' : stored === undefined ? null : 'page',
       variable: variables[name],
       where,
+      complaint: conflict?.message ?? null,
     });
     const bucket = targets.s3 ? whereOf({ ...targets.s3, kind: 's3' }, settings.current.s3Path) : null;
     const second = targets.targets?.find(({ name }) => name === FOLDER);
     return {
-      s3: part('s3', s3, bucket),
-      folder: part('folder', folder, second?.kind === 'folder' ? whereOf(second, second.prefix ?? '') : null),
+      s3: part('s3', s3, bucket, conflicts.s3),
+      folder: part(
+        'folder',
+        folder,
+        second?.kind === 'folder' ? whereOf(second, second.prefix ?? '') : null,
+        conflicts.folder,
+      ),
       webhook: part('webhook', webhook, masked(voices.webhookUrl)),
       heartbeat: part('heartbeat', heartbeat, masked(voices.heartbeatUrl)),
       bucket: s3 && !this.#isFixed('s3') ? shownBucket(s3) : null,

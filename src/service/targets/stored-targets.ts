@@ -29,25 +29,43 @@ export function storedFolder(
   return { kind: 'folder', name: FOLDER, path, prefix: below, sealing, retentionCount: null };
 }
 
-/** @param warn hears of what was stored and is not in use, because the environment has something else there by now. */
+export interface WithStored {
+  readonly targets: TargetOptions;
+  /** Why one that was stored is not in use: the environment, or the app's code, has something else there by now. */
+  readonly conflicts: Readonly<Record<'s3' | 'folder', BackupError | null>>;
+}
+
+/** Each that was stored is looked at on its own: one that is in conflict takes no other along. */
 export function withStored(
   options: BackupServiceOptions,
   stored: Stored,
   { settings, warn }: { readonly settings: Settings; readonly warn: (message: string) => void },
-): TargetOptions {
+): WithStored {
   const given = { s3: options.s3 ?? null, targets: options.targets ?? [], backupsPath: options.backupsPath };
+  const s3 = stored.s3 && !given.s3 ? storedBucket(stored.s3, options.keptByPage) : null;
   const hasFolder = given.targets.some(({ name }) => name === FOLDER);
-  const all: TargetOptions = {
-    ...given,
-    s3: given.s3 ?? (stored.s3 ? storedBucket(stored.s3, options.keptByPage) : null),
-    targets:
-      stored.folder && !hasFolder ? [...given.targets, storedFolder(stored.folder, options.keptByPage)] : given.targets,
+  const folder = stored.folder && !hasFolder ? storedFolder(stored.folder, options.keptByPage) : null;
+  const conflict = (word: string, targets: TargetOptions): BackupError | null => {
+    try {
+      checkTargets(targets, settings);
+      return null;
+    } catch (error) {
+      const reason = BackupError.from(error);
+      warn(`${word} that was set up on the page is not in use: ${reason.message}.`);
+      return reason;
+    }
   };
-  try {
-    checkTargets(all, settings);
-    return all;
-  } catch (error) {
-    warn(`Targets that were set up on the page are not in use: ${BackupError.from(error).message}.`);
-    return given;
-  }
+  const conflicts = {
+    s3: s3 ? conflict('The bucket', { ...given, s3 }) : null,
+    // A bucket and a folder are never one place.
+    folder: folder ? conflict('The folder', { ...given, s3: null, targets: [...given.targets, folder] }) : null,
+  };
+  return {
+    targets: {
+      ...given,
+      s3: given.s3 ?? (conflicts.s3 ? null : s3),
+      targets: folder && !conflicts.folder ? [...given.targets, folder] : given.targets,
+    },
+    conflicts,
+  };
 }
