@@ -26,7 +26,7 @@ const newFolder = scratchFolders();
 let server: S3Server;
 beforeAll(async () => {
   server = await startS3Server();
-  await server.createBucket('backups');
+  for (const name of ['backups', 'next']) await server.createBucket(name);
 });
 afterAll(async () => await server.close());
 
@@ -179,17 +179,53 @@ test('a bucket that cannot be kept, or taken away, leaves the one before in use'
   // A folder has the name of the file that would be written.
   const inTheWay = `${credentials(shop)}.${process.pid}.tmp`;
   mkdirSync(inTheWay);
-  for (const [method, path, body] of [
+  const exchanges = [
     ['POST', 'api/set-up', bucket({ path: 'goes' })],
     ['DELETE', 'api/set-up/s3'],
-  ] as const) {
+  ] as const;
+  for (const [method, path, body] of exchanges) {
     expect((await ask(method, path, body)).status).toBe(500);
     expect(readFileSync(credentials(shop), 'utf8')).toBe(before);
     expect(shop.service.getConfig()).toMatchObject({ s3Enabled: true, s3Path: 'stays' });
   }
   rmdirSync(inTheWay);
+  const settings = join(shop.backups, `settings.json.${process.pid}.tmp`);
+  mkdirSync(settings);
+  for (const [method, path, body] of exchanges) {
+    expect((await ask(method, path, body)).status).toBe(500);
+    expect(JSON.parse(readFileSync(credentials(shop), 'utf8'))).toEqual(JSON.parse(before));
+    expect(shop.service.getConfig()).toMatchObject({ s3Enabled: true, s3Path: 'stays', s3: { configured: true } });
+  }
+  rmdirSync(settings);
   expect((await shop.service.performBackup()).uploaded).toEqual({ s3: true });
   expect((await ask('DELETE', 'api/set-up/s3')).status).toBe(200);
+});
+
+test('a process that is killed while the bucket is exchanged ends that when it starts again', async () => {
+  await using shop = openShop(newFolder());
+  await door(shop.service)('POST', 'api/set-up', bucket({ path: 'old' }));
+  const { promise: cut, resolve } = Promise.withResolvers<void>();
+  const left: { credentials?: string; settings?: string } = {};
+  const settings = join(shop.backups, 'settings.json');
+  // What a kill leaves is what is there in the middle of it.
+  const end = shop.service.on(() => {
+    if (left.credentials !== undefined || !readFileSync(credentials(shop), 'utf8').includes('next')) return;
+    left.credentials = readFileSync(credentials(shop), 'utf8');
+    left.settings = readFileSync(settings, 'utf8');
+    resolve();
+  });
+  await Promise.all([door(shop.service)('POST', 'api/set-up', bucket({ bucket: 'next', path: 'new' })), cut]);
+  end();
+  await shop.service.stop();
+  writeFileSync(credentials(shop), left.credentials ?? '');
+  writeFileSync(settings, left.settings ?? '');
+  const again = shop.again();
+  // Until then the new bucket is not used with the path of the old one.
+  expect(again.getConfig()).toMatchObject({ s3Enabled: true, s3Path: 'old', s3: { configured: false } });
+  again.start();
+  expect(again.getConfig()).toMatchObject({ s3Enabled: true, s3Path: 'new', s3: { bucket: 'next' } });
+  expect((await again.getStatus()).targets[0]?.where).toBe('s3://next/new');
+  expect(readFileSync(credentials(shop), 'utf8')).not.toContain('path');
 });
 
 test('a second folder is set up the same way, and a mount point without its mark is not', async () => {

@@ -32,7 +32,7 @@ interface SetUpParts {
 
 type Voice = Extract<SetUp, { readonly url: string }>;
 type Place = Exclude<SetUp, Voice>;
-type Bucket = NonNullable<Stored['s3']>;
+type Bucket = Omit<NonNullable<Stored['s3']>, 'path'>;
 
 interface Candidate {
   readonly name: string;
@@ -92,7 +92,7 @@ export class SetUps implements SetUpPort {
       webhook: part('webhook', webhook, masked(voices.webhookUrl)),
       heartbeat: part('heartbeat', heartbeat, masked(voices.heartbeatUrl)),
       bucket: s3 && !this.#isFixed('s3') ? shownBucket(s3) : null,
-      s3Path: settings.current.s3Path,
+      s3Path: s3?.path ?? settings.current.s3Path,
       file: { path: credentials.path, complaint: credentials.complaint },
     };
   }
@@ -155,6 +155,19 @@ export class SetUps implements SetUpPort {
     });
   }
 
+  /** Ends an exchange of the bucket that was cut short. */
+  resume(): void {
+    const { credentials, log } = this.#context;
+    const { s3 } = credentials.current;
+    if (s3?.path === undefined || this.#isFixed('s3')) return;
+    const { path, ...bucket } = s3;
+    try {
+      this.#takeIntoUse(path, bucket);
+    } catch (error) {
+      log('error', `S3 is not in use: ${BackupError.from(error).message}. Set it up again on the page.`);
+    }
+  }
+
   async #inTurn<Result>(
     part: SetUpPart,
     work: () => Promise<{ readonly result: Result; readonly detail: string }>,
@@ -180,35 +193,39 @@ export class SetUps implements SetUpPort {
   }
 
   /**
-   * S3 is off meanwhile, because the new bucket must not be used with the path of the old one.
+   * One write decides, which puts the path beside the bucket: a process that was killed after that write ends the exchange
+   * at its next start.
    *
    * @throws BackupError; then the bucket of before is in use as it was.
    */
   async #exchangeBucket(next: { readonly path: string; readonly bucket: Bucket } | null): Promise<void> {
-    const { credentials, settings } = this.#context;
-    const { updateConfig } = this.#parts;
-    const before = { bucket: credentials.current.s3 ?? null, isEnabled: settings.current.s3Enabled };
+    const { credentials, log } = this.#context;
+    const before = credentials.current.s3 ?? null;
+    credentials.change('s3', next && { ...next.bucket, path: next.path });
     try {
-      updateConfig({ s3Enabled: false });
-      credentials.change('s3', next?.bucket ?? null);
+      // Nothing of the old bucket is under way when the path becomes another one.
       await this.#changed('s3');
-      if (next) updateConfig({ s3Path: next.path, s3Enabled: true });
+      if (!next) this.#parts.updateConfig({ s3Enabled: false });
+      else this.#takeIntoUse(next.path, next.bucket);
     } catch (error) {
-      await this.#putBack(before);
+      try {
+        credentials.change('s3', before);
+        await this.#changed('s3');
+      } catch (further) {
+        log('error', `S3 could not be set up as it was before: ${BackupError.from(further).message}.`);
+      }
       throw error;
     }
   }
 
-  async #putBack(before: { readonly bucket: Bucket | null; readonly isEnabled: boolean }): Promise<void> {
+  /** @throws BackupError if the place is taken by now; then it is not in use. */
+  #takeIntoUse(s3Path: string, bucket: Bucket): void {
     const { credentials, log } = this.#context;
+    this.#parts.updateConfig({ s3Path, s3Enabled: true });
     try {
-      if ((credentials.current.s3 ?? null) !== before.bucket) {
-        credentials.change('s3', before.bucket);
-        await this.#changed('s3');
-      }
-      if (before.isEnabled && before.bucket) this.#parts.updateConfig({ s3Enabled: true });
+      credentials.change('s3', bucket);
     } catch (error) {
-      log('error', `S3 is off, and could not be set up as it was before: ${BackupError.from(error).message}.`);
+      log('warn', `S3 is in use, and its exchange is ended at the next start: ${BackupError.from(error).message}.`);
     }
   }
 

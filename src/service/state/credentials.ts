@@ -18,7 +18,8 @@ import { writePrivateJson } from './private-json.ts';
 const [s3, folder, webhook, heartbeat] = setUp.options;
 
 const stored = z.strictObject({
-  s3: s3.omit({ part: true, path: true }).optional(),
+  /** `path`: while the bucket is being exchanged, the path that comes with it. */
+  s3: s3.omit({ part: true }).partial({ path: true }).optional(),
   /** `below` is the folder in it that is this database's. */
   folder: folder.omit({ part: true }).extend({ below: z.string() }).optional(),
   webhook: webhook.omit({ part: true }).optional(),

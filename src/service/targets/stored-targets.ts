@@ -14,7 +14,7 @@ export const FOLDER = 'folder';
 type Kept = BackupServiceOptions['keptByPage'];
 
 export function storedBucket(
-  { accessKey, secretKey, ...place }: NonNullable<Stored['s3']>,
+  { accessKey, secretKey, path: _, ...place }: NonNullable<Stored['s3']>,
   { sealing, s3 = { retentionCount: null } }: NonNullable<Kept> = {},
 ): S3Target {
   // A rule of the bucket removes what is old: our numbers would say something else.
@@ -42,7 +42,9 @@ export function withStored(
   { settings, warn }: { readonly settings: Settings; readonly warn: (message: string) => void },
 ): WithStored {
   const given = { s3: options.s3 ?? null, targets: options.targets ?? [], backupsPath: options.backupsPath };
-  const s3 = stored.s3 && !given.s3 ? storedBucket(stored.s3, options.keptByPage) : null;
+  // While it is being exchanged: never the new bucket with the path of the old one.
+  const isComing = stored.s3?.path !== undefined && stored.s3.path !== settings.s3Path;
+  const s3 = stored.s3 && !isComing && !given.s3 ? storedBucket(stored.s3, options.keptByPage) : null;
   const hasFolder = given.targets.some(({ name }) => name === FOLDER);
   const folder = stored.folder && !hasFolder ? storedFolder(stored.folder, options.keptByPage) : null;
   const conflict = (word: string, targets: TargetOptions): BackupError | null => {
