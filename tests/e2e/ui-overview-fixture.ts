@@ -86,7 +86,9 @@ export function startOverview(options: OverviewOptions = {}): OverviewFixture {
         ...(act === 'backup' && { lastGoodAt: new Date(now()).toISOString() }),
       });
   };
-  const begin = (act: 'backup' | 'verify', names: readonly string[]) => {
+  const begin = (act: 'backup' | 'verify', asked: readonly string[]) => {
+    const isOpen = ({ errand }: DatabaseRow) => errand?.act === act && /waiting|running/.test(errand.state);
+    const names = asked.filter((name) => !isOpen(rows.get(name) ?? expectRow(name)));
     for (const name of names) {
       happensTo(name, { errand: { act, state: 'waiting', detail: null } });
       waiting.push(() => carryOut(act, name));

@@ -5,7 +5,7 @@
 import type { DatabaseRow, DatabasesEvent } from '../../http/contract.ts';
 import { ApiError, address, api } from '../api.ts';
 import { said } from '../text/format.ts';
-import { type Group, groupOf, inOrder, isFound, tallies, urgentText } from '../text/overview.ts';
+import { askedText, type Group, groupOf, inOrder, isFound, tallies, urgentText } from '../text/overview.ts';
 import { clock } from './clock.svelte.ts';
 import { toasts } from './toasts.svelte.ts';
 
@@ -109,7 +109,10 @@ class Overview {
   async ask(act: 'backup' | 'verify', names?: readonly string[]): Promise<void> {
     try {
       const { accepted } = await api.askAll(act, names);
-      this.announcement = `${accepted} ${act === 'backup' ? 'to back up' : 'to check'}`;
+      const asked = names?.length ?? this.rows.size;
+      const said = askedText(act, { accepted, asked });
+      this.announcement = said.title;
+      if (accepted < asked) toasts.show(said);
     } catch (error) {
       this.refused(act === 'backup' ? 'No backup was started' : 'No check was started', error);
     }
