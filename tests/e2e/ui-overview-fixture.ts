@@ -20,12 +20,14 @@ export interface OverviewFixture {
   readonly strips: string[][];
   /** Something happens to one of them, and every open page is told. */
   happensTo(name: string, change: Partial<DatabaseRow>): void;
+  /** A file that matches the configuration is there. */
+  appears(name: string): void;
   stop(): Promise<void>;
 }
 
 export interface OverviewOptions {
   readonly port?: number;
-  /** So many databases more, all in order. */
+  /** Databases beside those in every state, all protected. */
   readonly more?: number;
   readonly isEmpty?: boolean;
   /** A backup of these fails. */
@@ -53,6 +55,10 @@ export function startOverview(options: OverviewOptions = {}): OverviewFixture {
     if (!row) return;
     rows.set(name, { ...row, ...change });
     tell(told(false, [{ ...row, ...change }]));
+  };
+  const appears = (name: string) => {
+    rows.set(name, makeRow(name, origin));
+    happensTo(name, {});
   };
   const waiting: (() => Promise<void>)[] = [];
   let running = 0;
@@ -143,6 +149,7 @@ export function startOverview(options: OverviewOptions = {}): OverviewFixture {
     asked,
     strips,
     happensTo,
+    appears,
     async stop() {
       clearInterval(pings);
       for (const open of streams) open.close();

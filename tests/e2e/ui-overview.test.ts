@@ -90,6 +90,50 @@ test(
 );
 
 test(
+  'a database that appears meanwhile is below all others, and a list that is gone holds no order',
+  async () => {
+    const { page, fixture } = await open();
+    const before = await names(page);
+    await row(page, 'jobs').hover();
+    fixture.appears('auto');
+    fixture.happensTo('search', { tone: 'red', code: 'too-old', label: 'Last backup is too old' });
+    await row(page, 'search').getByText('Last backup is too old').waitFor();
+    expect(await names(page)).toEqual([...before, 'auto']);
+    // Below the pointer the list goes, and comes back when the pointer is elsewhere.
+    await page.keyboard.press('/');
+    await page.keyboard.type('nobody');
+    await page.getByText('No database matches “nobody”').waitFor();
+    await page.mouse.move(5, 5);
+    await page.getByLabel('Find a database').fill('');
+    await page.locator('tr.db:nth-child(4)[data-name=shop]').waitFor();
+    expect((await names(page)).slice(0, 7)).toEqual([
+      ...['billing', 'search', 'shop', 'tenants.acme', 'events', 'app', 'auth'],
+    ]);
+  },
+  PATIENCE_MS,
+);
+
+test(
+  'a row that has the focus and is no longer drawn holds no order',
+  async () => {
+    const { page, fixture } = await open({ more: 986 });
+    await page.keyboard.press('j');
+    expect(await focusedName(page)).toBe('billing');
+    // Some browsers tell it when an element goes that had the focus, others do not.
+    await page.evaluate(() => addEventListener('focusout', (event) => event.stopImmediatePropagation(), true));
+    await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight));
+    await row(page, 'tenants.zoo').waitFor();
+    await row(page, 'billing').waitFor({ state: 'detached' });
+    fixture.happensTo('tenants.zoo', { tone: 'red', code: 'too-old', label: 'Last backup is too old' });
+    await page.getByRole('button', { name: '3 need attention' }).waitFor();
+    await page.evaluate(() => scrollTo(0, 0));
+    await row(page, 'billing').waitFor();
+    expect((await names(page)).slice(0, 3)).toEqual(['billing', 'shop', 'tenants.zoo']);
+  },
+  PATIENCE_MS,
+);
+
+test(
   'three are picked by keys and backed up; the one that failed stays picked and says why',
   async () => {
     const { page, fixture } = await open({ failing: ['auth'] });
