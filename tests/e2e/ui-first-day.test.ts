@@ -70,6 +70,19 @@ test(
 );
 
 test(
+  'what is set up elsewhere shows, however soon after the last look',
+  async () => {
+    const { page, fixture } = await open('first-day');
+    await card(page).getByText('2 of 5 done').waitFor();
+    const webhook = { part: 'webhook', url: 'https://hooks.example.com/x' };
+    expect((await page.request.post(`${fixture.url}api/set-up`, { data: webhook })).ok()).toBe(true);
+    await card(page).getByText('A webhook or a heartbeat is set').waitFor();
+    await card(page).getByText('3 of 5 done').waitFor();
+  },
+  PATIENCE_MS,
+);
+
+test(
   'hidden it stays hidden, and the chart takes its place',
   async () => {
     const { page } = await open('first-day');

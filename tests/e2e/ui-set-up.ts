@@ -69,6 +69,10 @@ export class FixtureSetUps {
     if (scene.s3) this.#set.set('s3', 's3://my-backups/shop/dev');
   }
 
+  get notifies(): boolean {
+    return this.#set.has('webhook') || this.#set.has('heartbeat');
+  }
+
   async answer(request: Request, path: string): Promise<Response | undefined> {
     if (!path.startsWith('api/set-up')) return undefined;
     if (this.#scene.isForbidden) return refusal(403, 'FORBIDDEN', 'this is not allowed for you', 'Sign in.');
