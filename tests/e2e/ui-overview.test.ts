@@ -282,8 +282,16 @@ test(
       const page = await (await scene.browser.newContext(wide)).newPage();
       await page.goto(`${fixture.url}${hash}`);
       await page.locator('.row').first().waitFor();
-      if (name === null) expect(await page.getByRole('dialog').count()).toBe(0);
-      else await page.getByRole('dialog', { name }).waitFor();
+      const dialog = page.getByRole('dialog', { name: name ?? /./ });
+      if (name === null) expect(await dialog.count()).toBe(0);
+      else await dialog.waitFor();
+      // The same link leads there again, and a reload does not.
+      await page.waitForFunction(() => location.hash === '');
+      if (name === null) continue;
+      await page.keyboard.press('Escape');
+      await dialog.waitFor({ state: 'hidden' });
+      await page.evaluate((to) => location.assign(to), hash);
+      await dialog.waitFor();
     }
   },
   PATIENCE_MS,
