@@ -7,17 +7,11 @@ import { openScene } from './ui-scene.ts';
 
 const PATIENCE_MS = 60_000;
 const scene = openScene(PATIENCE_MS);
-const { fixtures, faults } = scene;
 
 async function open(state: State, { width = 1280, ...options }: FixtureOptions & { width?: number } = {}) {
-  const fixture = startFixture(state, options);
-  fixtures.push(fixture);
-  const context = await scene.browser.newContext({ viewport: { width, height: 860 }, timezoneId: 'Europe/Berlin' });
-  const page = await context.newPage();
-  page.on('pageerror', (error) => faults.push(String(error)));
-  await page.goto(fixture.url);
-  await page.locator('#lists').waitFor();
-  return { page, fixture };
+  const opened = await scene.open(startFixture(state, options), { viewport: { width, height: 860 } });
+  await opened.page.locator('#lists').waitFor();
+  return opened;
 }
 
 const card = (page: Page) => page.getByRole('region', { name: 'The first day' });
