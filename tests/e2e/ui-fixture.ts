@@ -57,7 +57,7 @@ export const states = [
   'history',
   /** One verified backup and nothing else; nobody said what to keep beside the newest. */
   'single',
-  /** Two backups, all on this machine, no drill, and nobody who hears of failures. */
+  /** Two backups, all on this machine, no drill, and no notifications. */
   'first-day',
   ...alarmStates,
 ] as const;
