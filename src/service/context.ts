@@ -140,8 +140,13 @@ export class ServiceContext {
   targetsAt(settings: Settings): WithStored {
     const { s3Path } = settings;
     if (this.#targets?.s3Path === s3Path) return this.#targets;
-    const found = { s3Path, ...withStored(this.options, this.credentials.current, { settings, warn: this.warnOnce }) };
-    if (s3Path === this.settings.current.s3Path) this.#targets = found;
+    const found = { s3Path, ...withStored(this.options, this.credentials.current, settings) };
+    if (s3Path !== this.settings.current.s3Path) return found;
+    this.#targets = found;
+    for (const [part, conflict] of Object.entries(found.conflicts)) {
+      const word = part === 's3' ? 'bucket' : 'folder';
+      if (conflict) this.warnOnce(`The ${word} that was set up on the page is not in use: ${conflict.message}.`);
+    }
     return found;
   }
 

@@ -24,9 +24,11 @@ const used = async (service: ReturnType<typeof openLater>['service']) =>
   (await service.getStatus()).targets.map(({ target }) => target);
 
 test('one target of the page that is in conflict takes no other along, and its reason is told', async () => {
-  const { shop, service } = openLater(() => [{ ...place, name: 'eu', prefix: 'eu', retentionCount: null }]);
+  const { shop, service } = openLater(() =>
+    ['eu', 'asia'].map((name) => ({ ...place, name, prefix: name, retentionCount: null })),
+  );
   await using _ = shop;
-  expect(await used(service)).toEqual(['eu', 'folder']);
+  expect(await used(service)).toEqual(['eu', 'asia', 'folder']);
   const complaint = 'the targets s3 and eu are one place: s3://mine/eu';
   expect(service.setUp.show()).toMatchObject({
     s3: { setBy: 'page', where: null, complaint },
@@ -39,11 +41,15 @@ test('one target of the page that is in conflict takes no other along, and its r
   });
   // At another path it is in use at once, and it never comes back into the conflict.
   service.updateConfig({ s3Path: 'us' });
-  expect(await used(service)).toEqual(['s3', 'eu', 'folder']);
+  expect(await used(service)).toEqual(['s3', 'eu', 'asia', 'folder']);
   expect(service.setUp.show().s3).toMatchObject({ where: 's3://mine/us', complaint: null });
+  const said = shop.log.filter((line) => line.includes('not in use'));
+  expect(said).toEqual([`warn: The bucket that was set up on the page is not in use: ${complaint}.`]);
   expect((await refusal(() => service.updateConfig({ revert: ['s3Path'] }))).message).toBe(complaint);
-  expect((await refusal(() => service.updateConfig({ s3Path: 'eu' }))).message).toBe(complaint);
+  expect((await refusal(() => service.updateConfig({ s3Path: 'asia' }))).message).toContain('s3 and asia are one');
   expect(service.getConfig().s3Path).toBe('us');
+  // A change that was refused changed nothing.
+  expect(shop.log.filter((line) => line.includes('not in use'))).toEqual(said);
 });
 
 test('a folder of the page that is the app’s by now leaves the bucket in use', async () => {

@@ -36,31 +36,25 @@ export interface WithStored {
 }
 
 /** Each that was stored is looked at on its own: one that is in conflict takes no other along. */
-export function withStored(
-  options: BackupServiceOptions,
-  stored: Stored,
-  { settings, warn }: { readonly settings: Settings; readonly warn: (message: string) => void },
-): WithStored {
+export function withStored(options: BackupServiceOptions, stored: Stored, settings: Settings): WithStored {
   const given = { s3: options.s3 ?? null, targets: options.targets ?? [], backupsPath: options.backupsPath };
   // While it is being exchanged: never the new bucket with the path of the old one.
   const isComing = stored.s3?.path !== undefined && stored.s3.path !== settings.s3Path;
   const s3 = stored.s3 && !isComing && !given.s3 ? storedBucket(stored.s3, options.keptByPage) : null;
   const hasFolder = given.targets.some(({ name }) => name === FOLDER);
   const folder = stored.folder && !hasFolder ? storedFolder(stored.folder, options.keptByPage) : null;
-  const conflict = (word: string, targets: TargetOptions): BackupError | null => {
+  const conflict = (targets: TargetOptions): BackupError | null => {
     try {
       checkTargets(targets, settings);
       return null;
     } catch (error) {
-      const reason = BackupError.from(error);
-      warn(`${word} that was set up on the page is not in use: ${reason.message}.`);
-      return reason;
+      return BackupError.from(error);
     }
   };
   const conflicts = {
-    s3: s3 ? conflict('The bucket', { ...given, s3 }) : null,
+    s3: s3 ? conflict({ ...given, s3 }) : null,
     // A bucket and a folder are never one place.
-    folder: folder ? conflict('The folder', { ...given, s3: null, targets: [...given.targets, folder] }) : null,
+    folder: folder ? conflict({ ...given, s3: null, targets: [...given.targets, folder] }) : null,
   };
   return {
     targets: {
