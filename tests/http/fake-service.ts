@@ -704,6 +704,7 @@ export function createFakeService(): FakeService {
           setBy: setUps.has(name) ? ('page' as const) : null,
           variable: setUpVariables[name],
           where: setUps.get(name) ?? null,
+          complaint: null,
         });
         return {
           ...{ s3: part('s3'), folder: part('folder'), webhook: part('webhook'), heartbeat: part('heartbeat') },
