@@ -1,12 +1,13 @@
 import { afterEach, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { addFailedCommit } from '../../../tests/support/failed-commit.ts';
 import { scratchFolders } from '../../../tests/support/scratch.ts';
 import { type SqlProcess, startSqlProcess } from '../../../tests/support/sql-process.ts';
 import { materialize } from './materialize.ts';
+import { removePause, writePause } from './pause.ts';
 import type { WishedMoment } from './plan.ts';
 import { Replicator } from './replicator.ts';
 import type { StreamStatus } from './status.ts';
@@ -303,6 +304,58 @@ describe('planted faults are found, and named rightly', () => {
     expect([untrue?.at, untrue?.error.code]).toEqual(['file', 'DB_DAMAGED']);
     expect(untrue?.error.message).toContain('page 101 (t)');
     expect(await restored(folder, { latest: true })).toBe(rows);
+  });
+
+  test('a damaged file stays known through a pause and a new start, until another takes its place', async () => {
+    const { path, app, folder, running } = await captured();
+    const rows = await content(app);
+    flip(path, 4096 * 100 + 2_000);
+    const { untrue } = await running.until((status) => status.untrue !== null);
+    writePause(folder, { reason: 'asked', since: new Date().toISOString(), user: null });
+    expect((await running.until(({ phase }) => phase === 'paused')).untrue).toEqual(untrue);
+    // Nothing proves then that the log goes on, and a comparison would take the damage in.
+    for (let k = 0; k < 60; k++) await insert(app, 1, 1_000);
+    await app.run('PRAGMA wal_checkpoint(PASSIVE)');
+    for (let k = 0; k < 5; k++) await insert(app, 1);
+    await running.stop();
+    removePause(folder);
+    const again = start(path, folder);
+    const waiting = await again.until(({ phase }) => phase === 'waiting');
+    expect([waiting.untrue, waiting.error?.code]).toEqual([untrue, 'DB_DAMAGED']);
+    await again.stop();
+    expect(await restored(folder, { latest: true })).toBe(rows);
+    // As soon as the page is true, nothing keeps the rest from being compared.
+    flip(path, 4096 * 100 + 2_000);
+    const repaired = start(path, folder);
+    const compared = await repaired.until(({ phase }) => phase === 'capturing');
+    expect([compared.untrue, compared.rebased]).toEqual([null, expect.anything()]);
+    await repaired.replicator.flush();
+    expect(await restored(folder, { latest: true })).toBe(await content(app));
+    flip(path, 4096 * 100 + 2_000);
+    await repaired.until((status) => status.phase === 'capturing' && status.untrue !== null);
+    await repaired.stop();
+    // Another file, as a restore puts it there.
+    const other = join(scratch(), 'other.sqlite');
+    await app.run(`VACUUM INTO '${other}'`);
+    await app.close();
+    renameSync(other, path);
+    await app.run('PRAGMA journal_mode = WAL');
+    const healed = start(path, folder);
+    expect((await healed.until(({ phase }) => phase === 'capturing')).untrue).toBeNull();
+  });
+
+  test('a damaged page is looked at first after a new start, and clears when it is true', async () => {
+    const { path, app, folder, running } = await captured();
+    flip(path, 4096 * 100 + 2_000);
+    const { untrue } = await running.until((status) => status.untrue !== null);
+    await running.stop();
+    const again = start(path, folder);
+    await again.until(({ phase, caughtUpAt }) => phase === 'capturing' && caughtUpAt !== null);
+    await insert(app, 1);
+    await again.replicator.flush();
+    expect(again.statuses.filter((status) => status.untrue?.since !== untrue?.since)).toEqual([]);
+    flip(path, 4096 * 100 + 2_000);
+    await again.until((status) => status.untrue === null);
   });
 
   test('the same bit in two pages, and two pages that changed places', async () => {

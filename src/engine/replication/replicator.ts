@@ -13,6 +13,7 @@ import { BackupHolds } from './backup-holds.ts';
 import { Capture, type StreamHead } from './capture.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { provenPosition, removeDrainedNote, writeDrainedNote } from './continuity.ts';
+import { Faults } from './faults.ts';
 import { LocalStream } from './local-stream.ts';
 import { LogLimits } from './log-limits.ts';
 import { NotCaptured } from './log-proof.ts';
@@ -24,10 +25,11 @@ import { positionOf } from './position.ts';
 import { rebase } from './rebase.ts';
 import { inTurns } from './rest.ts';
 import { bookmarkOf } from './segment.ts';
-import { readStatus, type StreamStatus, writeStatus } from './status.ts';
+import type { StreamStatus } from './status.ts';
 import { saveSums, sumsOfNewest } from './sums-file.ts';
+import { ToldStatus } from './told-status.ts';
 import { Upkeep, type UpkeepPolicy } from './upkeep.ts';
-import { streamUntrue, type Untrue, Witness } from './witness.ts';
+import { isAsCaptured, streamUntrue, type Untrue, Witness } from './witness.ts';
 
 export interface FollowOptions extends UpkeepPolicy {
   readonly databasePath: string;
@@ -50,8 +52,6 @@ interface Captured {
 const RETRY_MS = 1_000;
 const RETRY_MS_MAX = 60_000;
 const ASIDE_MS = 20;
-/** A status is told when it changes, and as a sign of life. */
-const TELL_MS = 5_000;
 /** A restore takes the lock at once when we let it go. */
 const RESTORE_BEGINS_MS = 30_000;
 
@@ -59,18 +59,12 @@ export class Replicator {
   readonly #options: FollowOptions;
   readonly #context: ReplicatorContext;
   readonly #stream: LocalStream;
-  #status: StreamStatus = {
-    ...{ phase: 'starting', bookmark: null, at: null, oldestAt: null, caughtUpAt: null, sizeBytes: 0, logBytes: 0 },
-    ...{ pause: null, error: null, untrue: null, warnings: [], rebased: null },
-  };
-  #isStreamUntrue = false;
+  readonly #status: ToldStatus;
+  readonly #faults: Faults;
   #doubt: string | null = null;
   /** Why the log did not go on from where it was read. */
   #lost: string | null = null;
-  #toldMs = 0;
   #capturingFromMs = Number.POSITIVE_INFINITY;
-  #writtenMs = 0;
-  #writtenBookmark: string | null = null;
   #wake: () => void = () => {};
   /** A backup that is to end at a captured moment. */
   readonly backups = new BackupHolds(() => this.#wake());
@@ -80,13 +74,14 @@ export class Replicator {
     this.#options = options;
     this.#context = context;
     this.#stream = new LocalStream(options.folder);
-    this.#isStreamUntrue = isUntrueStill(readStatus(options.folder));
+    this.#status = new ToldStatus(options.folder, context.onStatus);
+    this.#faults = new Faults(this.#status, context.now);
   }
 
   /** Resolves when all that was committed before the call is captured. */
   flush(): Promise<Captured> {
     return new Promise((resolve, reject) => {
-      if (this.#status.phase !== 'capturing') return reject(this.#notCapturing());
+      if (this.#status.now.phase !== 'capturing') return reject(this.#notCapturing());
       this.#flushes.push({ resolve, reject });
       this.#wake();
     });
@@ -106,7 +101,7 @@ export class Replicator {
       } catch (error) {
         if (signal.aborted) break;
         const known = BackupError.from(error);
-        this.#tell({ phase: 'waiting', error: known.toJSON() });
+        this.#status.tell({ phase: 'waiting', error: known.toJSON() });
         this.#refuseFlushes(known);
       }
       // It failed, or must begin anew; what captured for a while did not end because of its beginning.
@@ -123,8 +118,10 @@ export class Replicator {
     const pause = readPause(folder);
     if (pause === null) return false;
     const { reason, since } = pause;
-    // What is captured afterwards may be another file.
-    this.#tell({ phase: 'paused', pause: { reason, since }, error: null, untrue: null });
+    // What is captured afterwards is another file; a restore may still fail.
+    if (reason === 'replaced') this.#faults.endDamage();
+    const untrue = this.#faults.untrueAtRest();
+    this.#status.tell({ phase: 'paused', pause: { reason, since }, error: null, untrue });
     this.#refuseFlushes(this.#notCapturing());
     await this.#sleep(intervalMs);
     if (reason !== 'restore' || this.#context.now().getTime() - Date.parse(since) < RESTORE_BEGINS_MS) return true;
@@ -144,7 +141,7 @@ export class Replicator {
     const { signal, now } = this.#context;
     makePrivateFolder(folder);
     using _lock = await this.#takeLock(this.#options.intervalMs);
-    this.#tell({ phase: 'starting', pause: null });
+    this.#status.tell({ phase: 'starting', pause: null });
     this.#stream.prepare();
     using database = new FollowedDatabase(databasePath);
     const limits = new LogLimits(database);
@@ -156,7 +153,7 @@ export class Replicator {
     const upkeep = new Upkeep(this.#stream, this.#options, now);
     this.#doubt = database.doubtAboutWriter();
     // From the beginning on it is known that there was a stream, and up to where.
-    this.#tell({ phase: 'capturing', error: null, ...newestOf(head) });
+    this.#status.tell({ phase: 'capturing', error: null, ...newestOf(head) });
     this.#capturingFromMs = performance.now();
     try {
       return await this.#captureUntilStopped(database, capture, checkpoints, upkeep, limits);
@@ -170,11 +167,13 @@ export class Replicator {
   async #begin(database: FollowedDatabase): Promise<StreamHead> {
     const { folder } = this.#options;
     const { signal } = this.#context;
+    // It was restored or replaced while nobody looked.
+    if (this.#faults.damage?.file !== database.file) this.#faults.endDamage();
     const { newest } = this.#stream;
     if (newest === null || newest.header.tag === 0) return await this.#rebase(database, null, 'the stream begins');
     const { header, maxTxid: txid, at } = newest;
     // What is untrue is no measure: all pages are captured then.
-    const sums = this.#isStreamUntrue ? null : await inTurns(sumsOfNewest(folder, this.#stream, newest), signal);
+    const sums = this.#faults.isStreamUntrue ? null : await inTurns(sumsOfNewest(folder, this.#stream, newest), signal);
     const position = positionOf(header);
     const proven =
       position === undefined || header.pageSize !== database.pageSize
@@ -186,8 +185,11 @@ export class Replicator {
     const before = { txid, at, tag: header.tag, state: header.stateAfter, sums };
     if (sums !== null && proven !== undefined) return { ...before, sums, position: proven };
     // A comparison would capture the damage.
-    const { untrue } = this.#status;
-    if (untrue?.at === 'file') throw BackupError.fromJSON(untrue.error);
+    const { damage } = this.#faults;
+    if (damage !== null) {
+      if (sums === null || !isAsCaptured(database, damage.page, sums)) throw BackupError.fromJSON(damage.error);
+      this.#faults.endDamage();
+    }
     const reason = sums === null ? 'its checksums are lost' : unproven;
     return await this.#rebase(database, before, reason);
   }
@@ -200,10 +202,11 @@ export class Replicator {
     const { now, signal } = this.#context;
     const first = { txid: this.#stream.newest?.maxTxid ?? 0n, at: new Date(0), tag: newTag(), state: 0n, sums: null };
     const done = await rebase(database, this.#stream, before ?? first, { now, signal });
-    if (before !== null) this.#tell({ rebased: { at: done.head.at.toISOString(), reason, pages: done.changedPages } });
+    const rebased = { at: done.head.at.toISOString(), reason, pages: done.changedPages };
+    if (before !== null) this.#status.tell({ rebased });
     if (done.isWhole) {
       saveSums(this.#options.folder, done.head);
-      this.#isStreamUntrue = false;
+      this.#faults.noteBeganAnew();
     }
     return done.head;
   }
@@ -217,7 +220,7 @@ export class Replicator {
   ): Promise<boolean> {
     const { folder, intervalMs } = this.#options;
     const { signal, now } = this.#context;
-    const witness = new Witness(database, this.#stream);
+    const witness = new Witness(database, this.#stream, this.#faults.damage);
     using watcher = new LogWatcher(database.path, () => this.#wake());
     while (!signal.aborted && readPause(folder) === null) {
       if (!database.isStillThere()) {
@@ -234,15 +237,15 @@ export class Replicator {
         for (const { resolve } of flushes.splice(0)) resolve(capturedBy(capture));
         await checkpoints.look(signal);
         this.#tellCaught(capture, lookedAt, limits.look(), upkeep);
-        this.#noteWitness(witness.look(capture));
+        this.#noteWitness(witness.look(capture), database);
         // What is left must not be removed while something is untrue.
-        if (this.#status.untrue?.at !== 'file') upkeep.look(capture.head);
+        if (this.#faults.damage === null) upkeep.look(capture.head);
         isAside = segment === null && (await checkpoints.standAside(signal));
         if (segment === null) watcher.listen();
       } catch (error) {
         this.#flushes.unshift(...flushes);
         if (!(error instanceof Lost)) throw error;
-        if (error instanceof NotCaptured) this.#tellUntrue('stream', streamUntrue(error.page, database.path));
+        if (error instanceof NotCaptured) this.#faults.noteStream(streamUntrue(error.page, database.path));
         // Opened anew, the position is proven once more or the database is read.
         this.#lost = error.message;
         return false;
@@ -256,19 +259,10 @@ export class Replicator {
   }
 
   /** A damaged file stays reported; a stream at fault begins anew with all pages. */
-  #noteWitness(untrue: Untrue | null): void {
-    if (untrue === null) {
-      if (this.#status.untrue?.at === 'file') this.#tell({ untrue: null });
-      return;
-    }
-    if (untrue.at === 'stream') throw new NotCaptured(untrue.page);
-    this.#tellUntrue(untrue.at, untrue.error);
-  }
-
-  #tellUntrue(at: 'file' | 'stream', error: BackupError): void {
-    const since = this.#status.untrue?.since ?? this.#context.now().toISOString();
-    this.#tell({ untrue: { at, since, error: error.toJSON() } });
-    if (at === 'stream') this.#isStreamUntrue = true;
+  #noteWitness(untrue: Untrue | null, database: FollowedDatabase): void {
+    if (untrue?.at === 'stream') throw new NotCaptured(untrue.page);
+    if (untrue === null) this.#faults.endDamage();
+    else this.#faults.noteDamage({ page: untrue.page, file: database.file }, untrue.error);
   }
 
   #wasReplaced(database: FollowedDatabase): void {
@@ -298,54 +292,24 @@ export class Replicator {
       const { txid, position } = capture.head;
       if (stamp !== null) writeDrainedNote(folder, { txid: bookmarkOf(txid), position, stamp });
       saveSums(folder, capture.head);
-      this.#tell(newestOf(capture.head));
+      this.#status.tell(newestOf(capture.head));
       // A first boot reads it, and says what it misses.
-      this.#writeNow();
+      this.#status.writeNow();
     } catch (error) {
-      if (error instanceof NotCaptured) this.#tellUntrue('stream', streamUntrue(error.page, databasePath));
+      if (error instanceof NotCaptured) this.#faults.noteStream(streamUntrue(error.page, databasePath));
       // The next start finds out what was missed.
-      this.#tell({ error: BackupError.from(error).toJSON() });
+      this.#status.tell({ error: BackupError.from(error).toJSON() });
     }
   }
 
   #tellCaught({ head }: Capture, lookedAt: Date, log: ReturnType<LogLimits['look']>, upkeep: Upkeep): void {
-    this.#tell({
+    this.#status.tell({
       ...{ phase: 'capturing', pause: null, error: null, caughtUpAt: lookedAt.toISOString(), logBytes: log.logBytes },
       ...newestOf(head),
       sizeBytes: this.#stream.sizeBytes,
       oldestAt: this.#stream.level(9)[0]?.at.toISOString() ?? null,
       warnings: [this.#doubt, log.warning, ...upkeep.warnings()].flatMap((text) => text ?? []),
     });
-  }
-
-  #tell(change: Partial<StreamStatus>): void {
-    const before = this.#status;
-    this.#status = { ...before, ...change };
-    const newsOf = ({ phase, bookmark, error, untrue, warnings, rebased }: StreamStatus) =>
-      JSON.stringify([phase, bookmark, error, untrue, warnings.length, rebased]);
-    if (newsOf(before) === newsOf(this.#status) && performance.now() - this.#toldMs < TELL_MS) return;
-    this.#toldMs = performance.now();
-    this.#context.onStatus(this.#status);
-    this.#write(before);
-  }
-
-  /** For other processes: what changed, and the newest moment now and then. */
-  #write(before: StreamStatus): void {
-    const newsOf = ({ phase, error, untrue, rebased, warnings }: StreamStatus) =>
-      JSON.stringify([phase, error?.message, untrue?.since, rebased?.at, warnings.length]);
-    const isDue = performance.now() - this.#writtenMs >= TELL_MS && this.#status.bookmark !== this.#writtenBookmark;
-    if (!isDue && newsOf(before) === newsOf(this.#status)) return;
-    this.#writeNow();
-  }
-
-  #writeNow(): void {
-    this.#writtenMs = performance.now();
-    this.#writtenBookmark = this.#status.bookmark;
-    try {
-      writeStatus(this.#options.folder, this.#status);
-    } catch {
-      // The folder is not there yet, or full: what matters is told to the owner.
-    }
   }
 
   async #takeLock(waitMs: number): Promise<Disposable> {
@@ -364,7 +328,7 @@ export class Replicator {
   async #sleep(ms: number): Promise<void> {
     const woken = new AbortController();
     this.#wake = () => woken.abort();
-    if (this.#flushes.length > 0 && this.#status.phase === 'capturing') return;
+    if (this.#flushes.length > 0 && this.#status.now.phase === 'capturing') return;
     const signal = AbortSignal.any([woken.signal, this.#context.signal]);
     await sleep(Math.max(0, ms), undefined, { signal }).catch(() => {});
     this.#wake = () => {};
@@ -375,7 +339,7 @@ export class Replicator {
   }
 
   #notCapturing(): BackupError {
-    const { phase, error } = this.#status;
+    const { phase, error } = this.#status.now;
     return new BackupError('NOT_DURABLE', `commits are not captured now (${error?.message ?? phase})`, {
       hint: error?.hint ?? 'See the status of the stream; `velist-backup resume` ends a pause.',
     });
@@ -384,11 +348,6 @@ export class Replicator {
 
 function capturedBy({ head }: Capture): Captured {
   return { bookmark: bookmarkOf(head.txid), at: head.at };
-}
-
-/** It was found at fault, and had no time to begin anew. */
-function isUntrueStill(told: StreamStatus | null): boolean {
-  return told?.untrue?.at === 'stream' && (told.rebased?.at ?? '') < told.untrue.since;
 }
 
 function newestOf({ txid, at }: StreamHead): Pick<StreamStatus, 'bookmark' | 'at'> {
