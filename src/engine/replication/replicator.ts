@@ -49,6 +49,11 @@ interface Captured {
   readonly at: Date;
 }
 
+interface Flush {
+  readonly resolve: (captured: Captured) => void;
+  readonly reject: (error: unknown) => void;
+}
+
 const RETRY_MS = 1_000;
 const RETRY_MS_MAX = 60_000;
 const ASIDE_MS = 20;
@@ -68,7 +73,7 @@ export class Replicator {
   #wake: () => void = () => {};
   /** A backup that is to end at a captured moment. */
   readonly backups = new BackupHolds(() => this.#wake());
-  #flushes: { readonly resolve: (captured: Captured) => void; readonly reject: (error: unknown) => void }[] = [];
+  #flushes: Flush[] = [];
 
   constructor(options: FollowOptions, context: ReplicatorContext) {
     this.#options = options;
@@ -222,16 +227,19 @@ export class Replicator {
     const { signal, now } = this.#context;
     const witness = new Witness(database, this.#stream, this.#faults.damage);
     using watcher = new LogWatcher(database.path, () => this.#wake());
+    using _holds = this.backups.open();
     while (!signal.aborted && readPause(folder) === null) {
       if (!database.isStillThere()) {
         this.#wasReplaced(database);
         return false;
       }
-      await this.backups.serve(capture, signal);
-      const flushes = this.#flushes.splice(0);
-      const lookedAt = now();
+      const flushes: Flush[] = [];
+      let lookedAt = now();
       let isAside = false;
       try {
+        await this.backups.serve(capture, signal);
+        flushes.push(...this.#flushes.splice(0));
+        lookedAt = now();
         await this.#markPending(capture);
         const segment = await capture.capture(signal);
         for (const { resolve } of flushes.splice(0)) resolve(capturedBy(capture));
