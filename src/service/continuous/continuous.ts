@@ -144,35 +144,38 @@ export class Continuous {
   /**
    * Has a backup end at a captured moment: nothing is captured from now on until its pin is told. Null while nothing is
    * captured; then the backup is made as without.
+   *
+   * @param signal of the run: a backup never waits for a capture that does not answer.
    */
-  async beginWitness(): Promise<BackupWitness | null> {
+  async beginWitness(signal: AbortSignal): Promise<BackupWitness | null> {
     const id = this.#id;
     if (id === null || !this.isCapturing) return null;
     try {
-      await this.#replication.hold(id);
+      await this.#replication.hold(id, signal);
     } catch {
       // It rests just now; a backup is made all the same.
       return null;
     }
     let cut: Promise<BackupMoment | null> | null = null;
     const cutAt = (end: LogEnd) => {
-      cut ??= this.#replication.cut(id, end).catch(() => null);
+      cut ??= this.#replication.cut(id, end, signal).catch(() => null);
       return cut;
     };
     return {
       pinned: (end) => void cutAt(end ?? NOWHERE),
       compare: async (name) => {
         const moment = await cutAt(NOWHERE);
-        if (moment !== null) await this.#compare(name, moment);
+        if (moment !== null) await this.#compare(name, moment, signal);
       },
       end: () => void cutAt(NOWHERE),
     };
   }
 
-  async #compare(name: string, moment: BackupMoment): Promise<void> {
+  async #compare(name: string, moment: BackupMoment, signal: AbortSignal): Promise<void> {
     const { jobs, folder, log } = this.#context;
     try {
-      const { isSame } = await jobs.run<'backup-moment'>({ kind: 'backup-moment', backups: folder.path, name, moment });
+      const request = { kind: 'backup-moment', backups: folder.path, name, moment } as const;
+      const { isSame } = await jobs.run<'backup-moment'>(request, { signal });
       if (isSame) return;
       this.#untrueBackup = `${name} and the captured moment ${moment.bookmark} are to be the same, and are not.`;
       log('error', `${this.#untrueBackup} One of them is wrong: verify the backup, and make another one.`);
