@@ -29,7 +29,7 @@ interface Running extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-function start(databasePath: string, folder: string): Running {
+function start(databasePath: string, folder: string, now = () => new Date()): Running {
   const abort = new AbortController();
   const statuses: StreamStatus[] = [];
   const looks = new Set<() => void>();
@@ -37,7 +37,7 @@ function start(databasePath: string, folder: string): Running {
     { databasePath, folder, intervalMs: 50, windowsMs, bytesMax: null },
     {
       signal: abort.signal,
-      now: () => new Date(),
+      now,
       onStatus(status) {
         statuses.push(status);
         for (const look of looks) look();
@@ -376,6 +376,22 @@ describe('planted faults are found, and named rightly', () => {
     const { rebased } = await running.until((status) => status.rebased !== null && status.phase === 'capturing');
     expect(rebased?.reason).toBe('its checksums are lost');
     await insert(app, 1);
+  });
+
+  test('a damaged segment is known as soon as it is to be merged, and the stream begins anew, once', async () => {
+    const { path, app, folder, running } = await captured();
+    await insert(app, 1);
+    await running.replicator.flush();
+    await running.stop();
+    flip(join(folder, 'ltx', '0', level0(folder).at(-1) ?? ''), 150);
+    const later = start(path, folder, () => new Date(Date.now() + 2 * 60_000));
+    const { untrue } = await later.until((status) => status.untrue !== null);
+    expect([untrue?.at, untrue?.error.code]).toEqual(['stream', 'STREAM_UNTRUE']);
+    await later.until((status) => status.rebased !== null && status.warnings.length > 0);
+    await insert(app, 1);
+    const { bookmark } = await later.replicator.flush();
+    expect(await restored(folder, txid(bookmark))).toBe(await content(app));
+    expect(new Set(later.statuses.flatMap(({ rebased }) => rebased?.at ?? [])).size).toBe(1);
   });
 
   test('a commit that failed is behind the end of the log, and is not captured', async () => {

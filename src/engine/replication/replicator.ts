@@ -29,7 +29,7 @@ import type { StreamStatus } from './status.ts';
 import { saveSums, sumsOfNewest } from './sums-file.ts';
 import { ToldStatus } from './told-status.ts';
 import { Upkeep, type UpkeepPolicy } from './upkeep.ts';
-import { isAsCaptured, streamUntrue, type Untrue, Witness } from './witness.ts';
+import { isAsCaptured, segmentUntrue, streamUntrue, type Untrue, Witness } from './witness.ts';
 
 export interface FollowOptions extends UpkeepPolicy {
   readonly databasePath: string;
@@ -246,6 +246,7 @@ export class Replicator {
         await checkpoints.look(signal);
         this.#tellCaught(capture, lookedAt, limits.look(), upkeep);
         this.#noteWitness(witness.look(capture), database);
+        this.#noteUpkeep(upkeep, database);
         // What is left must not be removed while something is untrue.
         if (this.#faults.damage === null) upkeep.look(capture.head);
         isAside = segment === null && (await checkpoints.standAside(signal));
@@ -271,6 +272,13 @@ export class Replicator {
     if (untrue?.at === 'stream') throw new NotCaptured(untrue.page);
     if (untrue === null) this.#faults.endDamage();
     else this.#faults.noteDamage({ page: untrue.page, file: database.file }, untrue.error);
+  }
+
+  #noteUpkeep(upkeep: Upkeep, { path }: FollowedDatabase): void {
+    const damage = upkeep.damage();
+    if (damage === null) return;
+    this.#faults.noteStream(segmentUntrue(damage, path));
+    throw new Lost('a segment of the stream is damaged');
   }
 
   #wasReplaced(database: FollowedDatabase): void {

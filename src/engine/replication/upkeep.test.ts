@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { scratchFolders } from '../../../tests/support/scratch.ts';
 import type { LtxHeader } from '../format/ltx/header.ts';
@@ -35,7 +35,7 @@ async function makeStream() {
   const moments = [];
   for (const txid of [2n, 3n, 4n, 5n])
     moments.push(await add(0, txid, new Date(begin.getTime() + 2_000 * Number(txid))));
-  return { stream, moments };
+  return { stream, moments, add };
 }
 
 /** Carried out once. */
@@ -52,15 +52,57 @@ test('what is due is merged, and there is nothing to tell', async () => {
   expect(stream.level(1).map(({ minTxid, maxTxid }) => [minTxid, maxTxid])).toEqual([[2n, 5n]]);
 });
 
-test('a segment that is damaged is told, and nothing of its window is removed', async () => {
-  const { stream, moments } = await makeStream();
-  const path = moments[1]?.path ?? '';
+function damage(path = '') {
   const bytes = readFileSync(path);
   bytes[bytes.length - 12] = (bytes.at(-12) ?? 0) ^ 4;
   writeFileSync(path, bytes);
-  const [warning, ...others] = (await keptUp(stream, 1_000_000)).warnings();
-  expect(warning).toMatch(/^What was captured cannot be merged or removed: .+\. .+$/);
-  expect([others, stream.level(1).length, stream.level(0).length]).toEqual([[], 0, 5]);
+}
+
+test('a segment that is damaged is told, and nothing of its window is removed', async () => {
+  const { stream, moments } = await makeStream();
+  damage(moments[1]?.path);
+  const upkeep = await keptUp(stream, 1_000_000);
+  const [warning, ...others] = upkeep.warnings();
+  expect(warning).toMatch(/^A part of what was captured cannot be merged, and stays: .+\. .+$/);
+  expect([others, stream.level(1).length, stream.level(0).length]).toEqual([[], 0, 4]);
+  expect(upkeep.damage()?.code).toBe('BAD_BACKUP');
+});
+
+test('a segment that is damaged, or gone, holds up no other merge, and what is covered goes', async () => {
+  for (const spoil of [damage, (path = '') => rmSync(path)]) {
+    const { stream, moments, add } = await makeStream();
+    spoil(moments[1]?.path);
+    for (const txid of [6n, 7n]) await add(0, txid, new Date(begin.getTime() + 60_000 + 1_000 * Number(txid)));
+    const hoursLater = new Date(begin.getTime() + 2 * HOUR_MS);
+    await add(0, 8n, hoursLater);
+    const upkeep = await keptUp(stream, 1_000_000, hoursLater);
+    const spans = (level: number) => stream.level(level).map(({ minTxid, maxTxid }) => `${minTxid}-${maxTxid}`);
+    expect([spans(1), spans(2), spans(3)]).toEqual([['6-7'], ['6-7'], ['6-7']]);
+    expect(spans(0)).toEqual(['2-2', '3-3', '4-4', '5-5', '8-8']);
+    expect(upkeep.damage()).not.toBeNull();
+    // With a new beginning the newest moment does not rest on it any more.
+    await add(9, 9n, hoursLater);
+    expect([upkeep.damage(), upkeep.warnings().length]).toEqual([null, 1]);
+  }
+});
+
+test('a merged segment that is damaged takes the place of none', async () => {
+  const { stream } = await makeStream();
+  await keptUp(stream, 1_000_000);
+  damage(stream.level(1)[0]?.path);
+  await keptUp(stream, 1_000_000, new Date(begin.getTime() + 2 * HOUR_MS));
+  expect(stream.level(0).map(({ maxTxid }) => maxTxid)).toEqual([2n, 3n, 4n, 5n]);
+});
+
+test('a stream with a damaged segment takes no more than it may', async () => {
+  const { stream, moments, add } = await makeStream();
+  damage(moments[1]?.path);
+  const dayLater = new Date(begin.getTime() + 24 * HOUR_MS);
+  await add(9, 5n, dayLater);
+  await add(0, 6n, dayLater);
+  const upkeep = await keptUp(stream, 10, dayLater);
+  expect(stream.segments.map(({ level, maxTxid }) => `${level}: ${maxTxid}`)).toEqual(['0: 6', '9: 5']);
+  expect(upkeep.damage()).toBeNull();
 });
 
 test('a stream that takes more than it may says so', async () => {

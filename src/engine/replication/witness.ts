@@ -26,10 +26,21 @@ export type Untrue =
   /** The page of the stream is not what was captured. */
   | { readonly at: 'stream'; readonly page: number };
 
+const ANEW =
+  'The stream begins anew with all pages. Moments before may be wrong: a restore of one says so. Check the disk that holds the backups.';
+
 /** The stream is at fault. */
 export function streamUntrue(page: number, path: string): BackupError {
   return new BackupError('STREAM_UNTRUE', `page ${page} of the stream is not what was committed to ${path}`, {
-    hint: 'The stream begins anew with all pages. Moments before may be wrong: a restore of one says so. Check the disk that holds the backups.',
+    hint: ANEW,
+  });
+}
+
+/** A segment that leads to the newest moment is at fault. */
+export function segmentUntrue(cause: BackupError, path: string): BackupError {
+  return new BackupError('STREAM_UNTRUE', `a segment of the stream of ${path} is damaged: ${cause.message}`, {
+    hint: ANEW,
+    cause,
   });
 }
 
