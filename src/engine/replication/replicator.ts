@@ -19,7 +19,7 @@ import { LogLimits } from './log-limits.ts';
 import { NotCaptured } from './log-proof.ts';
 import { LogWatcher } from './log-watcher.ts';
 import { Lost } from './lost.ts';
-import { MARKS_LOCK, type Mark, readableMarks, readMarks, writeMarks } from './marks.ts';
+import { nameMoment, pendingMarks } from './marks.ts';
 import { readPause, removePause, REPLICATOR_LOCK, writePause } from './pause.ts';
 import { positionOf } from './position.ts';
 import { rebase } from './rebase.ts';
@@ -289,14 +289,11 @@ export class Replicator {
   /** A mark that was asked for means all that is committed now. */
   async #markPending(capture: Capture): Promise<void> {
     const { folder } = this.#options;
-    if (readableMarks(folder).every(({ bookmark }) => bookmark !== null)) return;
-    await capture.capture(this.#context.signal);
-    const bookmark = bookmarkOf(capture.head.txid);
-    using _lock = await takeLock(join(folder, MARKS_LOCK), { waitMs: 5_000, signal: this.#context.signal });
-    writeMarks(
-      folder,
-      readMarks(folder).map((mark: Mark) => ({ ...mark, bookmark: mark.bookmark ?? bookmark })),
-    );
+    const { signal } = this.#context;
+    const pending = pendingMarks(folder);
+    if (pending.length === 0) return;
+    await capture.capture(signal);
+    await nameMoment(folder, pending, bookmarkOf(capture.head.txid), signal);
   }
 
   /** A last capture; then what proves at the next start that nothing was missed. */

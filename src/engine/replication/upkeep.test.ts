@@ -2,15 +2,13 @@ import { expect, test } from 'bun:test';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { scratchFolders } from '../../../tests/support/scratch.ts';
-import type { LtxHeader } from '../format/ltx/header.ts';
+import { addSegment, SMALL_PAGE } from '../../../tests/support/small-stream.ts';
 import { LocalStream } from './local-stream.ts';
 import { readMarks, writeMarks } from './marks.ts';
 import { PageSums } from './page-sums.ts';
-import { inTurns } from './rest.ts';
 import { Upkeep } from './upkeep.ts';
 
 const scratch = scratchFolders();
-const PAGE = 512;
 const begin = new Date('2024-01-01T09:12:00Z');
 const HOUR_MS = 3_600_000;
 const windowsMs = [HOUR_MS, 24 * HOUR_MS, 7 * 24 * HOUR_MS, 30 * 24 * HOUR_MS];
@@ -20,16 +18,7 @@ const minuteLater = new Date(begin.getTime() + 60_000);
 async function makeStream() {
   const stream = new LocalStream(join(scratch(), 'continuous'));
   stream.prepare();
-  const add = async (level: number, txid: bigint, at: Date) => {
-    const header: LtxHeader = {
-      ...{ pageSize: PAGE, commitPages: 1, minTxid: txid, maxTxid: txid, at, preChecksum: null, nodeId: 0n, tag: 7 },
-      ...{ stateBefore: txid - 1n, stateAfter: txid, walOffset: 32, walBytes: 0, salts: [0, 0] as const },
-    };
-    const write = stream.write(level, header, function* (encoder) {
-      yield encoder.page(1, Buffer.alloc(PAGE, Number(txid)));
-    });
-    return await stream.add(await inTurns(write));
-  };
+  const add = (level: number, txid: bigint, at: Date) => addSegment(stream, level, txid, at);
   await add(9, 1n, begin);
   await add(0, 1n, begin);
   const moments = [];
@@ -41,7 +30,7 @@ async function makeStream() {
 /** Carried out once. */
 async function keptUp(stream: LocalStream, bytesMax: number, now = minuteLater): Promise<Upkeep> {
   const upkeep = new Upkeep(stream, { windowsMs, bytesMax }, () => now);
-  upkeep.look({ txid: 5n, at: minuteLater, position: null, sums: new PageSums(PAGE), tag: 7 });
+  upkeep.look({ txid: 5n, at: minuteLater, position: null, sums: new PageSums(SMALL_PAGE), tag: 7 });
   await upkeep.ended();
   return upkeep;
 }

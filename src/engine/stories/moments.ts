@@ -3,6 +3,8 @@ import { rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BackupError } from '../../words/errors.ts';
+import { parseMoment } from '../../words/moment.ts';
+import { isBookmark } from '../../words/restore-point.ts';
 import type { StoryContext } from '../../words/story.ts';
 import { Catalog } from '../catalog/folder-catalog.ts';
 import { isLocked, takeLock } from '../disk/lock.ts';
@@ -206,18 +208,19 @@ const LOOK_MS = 50;
 /**
  * Names what is committed now. Without a replicator the newest captured moment is meant.
  *
- * @throws BackupError BAD_REQUEST for a name that is taken; NO_MOMENT for an empty stream; NOT_DURABLE when nothing was
+ * @throws BackupError BAD_REQUEST for a name that is taken, or would be read as a time or a bookmark; NO_MOMENT for an empty stream; NOT_DURABLE when nothing was
  * captured in time: then the mark is not made.
  */
 export async function mark({ folder, name, waitMs }: MarkRequest, { signal, now }: StoryContext): Promise<Marked> {
+  if (isBookmark(name) || parseMoment(name, now()) !== null) throw isNoName(name);
   const lock = () => takeLock(join(folder, MARKS_LOCK), { waitMs: 5_000, signal });
-  const stream = new LocalStream(folder);
-  stream.refresh();
-  const { newest } = stream;
-  if (newest === null) throw noMoments();
-  const isCapturing = isLocked(join(folder, REPLICATOR_LOCK));
   {
     using _lock = await lock();
+    const isCapturing = isLocked(join(folder, REPLICATOR_LOCK));
+    const stream = new LocalStream(folder);
+    stream.refresh();
+    const { newest } = stream;
+    if (newest === null) throw noMoments();
     const marks = readMarks(folder);
     if (marks.some((one) => one.name === name)) throw isTaken(name);
     const bookmark = isCapturing ? null : bookmarkOf(newest.maxTxid);
@@ -242,6 +245,12 @@ export async function mark({ folder, name, waitMs }: MarkRequest, { signal, now 
 function isTaken(name: string): BackupError {
   return new BackupError('BAD_REQUEST', `there is a mark ${JSON.stringify(name)} already`, {
     hint: 'Choose another name; `velist-backup moments` lists the marks.',
+  });
+}
+
+function isNoName(name: string): BackupError {
+  return new BackupError('BAD_REQUEST', `a mark can't be named ${JSON.stringify(name)}: that is a time or a bookmark`, {
+    hint: 'Choose a name that `restore --at` can tell from both, such as "before import 42".',
   });
 }
 
