@@ -1,6 +1,8 @@
 import { expect, setDefaultTimeout, test } from 'bun:test';
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { runJob } from '../../src/engine/process/run-job.ts';
+import { BackupError } from '../../src/words/errors.ts';
 import { capturedShops, capturing, order, texts, textsIn, untilStatus } from '../support/captured-shop.ts';
 import { refusal } from '../support/scratch.ts';
 import { startSqlProcess } from '../support/sql-process.ts';
@@ -181,6 +183,24 @@ test('a damaged segment brings nothing back', async () => {
   const to = join(place, 'one.sqlite');
   expect((await refusal(() => service.restore({ at: 'one' }, { mode: 'file', to }))).code).toBe('BAD_BACKUP');
   expect(existsSync(to)).toBe(false);
+});
+
+test('a moment whose job is killed leaves nothing behind', async () => {
+  const killed: string[] = [];
+  const { app, service, place } = await startShop({
+    runJob: async (request, options) => {
+      if (request.kind !== 'moment-file') return await runJob(request, options);
+      killed.push(request.to);
+      writeFileSync(request.to, 'half of it');
+      throw new BackupError('JOB_DIED', 'the job was killed', { hint: '' });
+    },
+  });
+  await capturing(service);
+  await order(app, 'one');
+  const { bookmark } = await service.mark('one');
+  expect((await refusal(() => service.planRestore({ at: bookmark }))).code).toBe('JOB_DIED');
+  expect(killed.map((path) => dirname(path))).toEqual([join(place, 'backups')]);
+  expect(readdirSync(join(place, 'backups')).filter((name) => name.startsWith('.velist-moment'))).toEqual([]);
 });
 
 test('the stream needs no backup: whatever retention removes of them, every moment can be restored', async () => {

@@ -5,7 +5,13 @@ import { inTurns } from '../../src/engine/replication/rest.ts';
 
 export const SMALL_PAGE = 512;
 
-export async function addSegment(stream: LocalStream, level: number, txid: bigint, at: Date): Promise<LocalSegment> {
+export async function addSegment(
+  stream: LocalStream,
+  level: number,
+  txid: bigint,
+  at: Date,
+  change: Partial<LtxHeader> = {},
+): Promise<LocalSegment> {
   const header: LtxHeader = {
     ...{
       pageSize: SMALL_PAGE,
@@ -17,10 +23,10 @@ export async function addSegment(stream: LocalStream, level: number, txid: bigin
       nodeId: 0n,
       tag: 7,
     },
-    ...{ stateBefore: txid - 1n, stateAfter: txid, walOffset: 32, walBytes: 0, salts: [0, 0] as const },
+    ...{ stateBefore: txid - 1n, stateAfter: txid, walOffset: 32, walBytes: 0, salts: [0, 0] as const, ...change },
   };
   const write = stream.write(level, header, function* (encoder) {
-    yield encoder.page(1, Buffer.alloc(SMALL_PAGE, Number(txid)));
+    yield encoder.page(1, Buffer.alloc(header.pageSize, Number(txid)));
   });
   return await stream.add(await inTurns(write));
 }

@@ -1,11 +1,12 @@
 import { expect, test } from 'bun:test';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { refusal, scratchFolders } from '../../../tests/support/scratch.ts';
 import { addSegment } from '../../../tests/support/small-stream.ts';
 import { takeLock } from '../disk/lock.ts';
 import { LocalStream } from '../replication/local-stream.ts';
 import { MARKS_LOCK, nameMoment, pendingMarks, readMarks, writeMarks } from '../replication/marks.ts';
-import { mark } from './moments.ts';
+import { makeMomentFile, mark } from './moments.ts';
 
 const scratch = scratchFolders();
 const at = new Date('2024-01-01T09:12:00Z');
@@ -47,4 +48,14 @@ test('a moment is the one of the marks that were asked for before it was capture
   await nameMoment(folder, pending, '0000000000000002', signal);
   const marked = readMarks(folder).map(({ name, bookmark }) => `${name}: ${bookmark}`);
   expect(marked).toEqual(['old: 0000000000000001', 'before: 0000000000000002', 'since: null']);
+});
+
+test('a moment for which the disk has no room is not begun', async () => {
+  const { stream, folder } = await makeStream();
+  await addSegment(stream, 0, 2n, at, { commitPages: 2 ** 32 - 1, pageSize: 65_536 });
+  const to = join(scratch(), 'moment.sqlite');
+  const bookmark = '0000000000000002';
+  const { code, message } = await refusal(() => makeMomentFile({ kind: 'moment-file', folder, bookmark, to }, context));
+  expect([code, message]).toEqual(['DISK_FULL', expect.stringContaining('needed')]);
+  expect(existsSync(to)).toBe(false);
 });

@@ -1,5 +1,5 @@
 /** What a stream can bring back, one of its moments as a file, and a name for the newest. None opens the live database. */
-import { rmSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BackupError } from '../../words/errors.ts';
@@ -7,7 +7,9 @@ import { parseMoment } from '../../words/moment.ts';
 import { isBookmark } from '../../words/restore-point.ts';
 import type { StoryContext } from '../../words/story.ts';
 import { Catalog } from '../catalog/folder-catalog.ts';
+import { diskFull, freeBytes } from '../disk/folder-error.ts';
 import { isLocked, takeLock } from '../disk/lock.ts';
+import { DISK_RESERVE_BYTES } from '../disk/share.ts';
 import { LocalStream, type LocalSegment } from '../replication/local-stream.ts';
 import { type Mark, MARKS_LOCK, readableMarks, readMarks, writeMarks } from '../replication/marks.ts';
 import { type BackupBase, materialize } from '../replication/materialize.ts';
@@ -172,6 +174,15 @@ export interface MomentFile {
   readonly sizeBytes: number;
 }
 
+/** The most that the file of a moment takes while it is built; 0 for a moment that can't be reached. */
+function momentBytes({ segments }: LocalStream, bases: readonly BackupBase[], wish: WishedMoment): number {
+  const plan = planStream(wish, { segments, bases });
+  if (plan.outcome !== 'found') return 0;
+  const base = plan.base && statSync(plan.base.path, { throwIfNoEntry: false });
+  const sizes = plan.segments.map(({ header }) => header.commitPages * header.pageSize);
+  return sizes.reduce((most, size) => Math.max(most, size), base?.size ?? 0);
+}
+
 /** @throws BackupError NO_MOMENT, BAD_BACKUP, STREAM_UNTRUE, DISK_FULL. */
 export async function makeMomentFile(
   { folder, bookmark, to }: MomentFileRequest,
@@ -182,6 +193,8 @@ export async function makeMomentFile(
     const stream = new LocalStream(folder);
     stream.refresh();
     const bases = await basesOf(stream);
+    const neededBytes = momentBytes(stream, bases, toWish({ bookmark })) + DISK_RESERVE_BYTES;
+    if (freeBytes(dirname(to)) < neededBytes) throw diskFull(dirname(to), { neededBytes });
     const { at, sizeBytes } = await materialize(folder, toWish({ bookmark }), to, { bases, signal });
     return { at: at.toISOString(), sizeBytes };
   } catch (error) {

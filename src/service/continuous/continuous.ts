@@ -2,11 +2,12 @@
  * Continuous backup of one database: it is followed while the service is started, and what the replicator says is kept
  * with the time at which it was said, because one that says nothing any more is no good news.
  */
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { isLocked } from '../../engine/disk/lock.ts';
 import { CONTINUOUS_FOLDER } from '../../engine/format/names.ts';
 import type { LogEnd } from '../../engine/replication/capture.ts';
+import { takeMomentPlace } from '../../engine/replication/moment-place.ts';
 import { readPause, removePause, REPLICATOR_LOCK, writePause } from '../../engine/replication/pause.ts';
 import { readStatus, type StreamStatus } from '../../engine/replication/status.ts';
 import type { Marked, MomentWish, Moments } from '../../engine/stories/moments.ts';
@@ -207,9 +208,15 @@ export class Continuous {
   /** A moment as a file in the folder of the backups, which is removed with what is returned. */
   async momentFile(bookmark: string, asked?: JobAsked): Promise<Disposable & { readonly path: string }> {
     const { jobs, folder: backups } = this.#context;
-    const path = join(backups.path, `.velist-moment-${bookmark}-${crypto.randomUUID()}.sqlite`);
-    await jobs.run<'moment-file'>({ kind: 'moment-file', folder: this.folder, bookmark, to: path }, asked);
-    return { path, [Symbol.dispose]: () => rmSync(path, { force: true }) };
+    const place = takeMomentPlace(backups.path, bookmark);
+    try {
+      await jobs.run<'moment-file'>({ kind: 'moment-file', folder: this.folder, bookmark, to: place.path }, asked);
+      return place;
+    } catch (error) {
+      // A job that was killed has not removed it.
+      place[Symbol.dispose]();
+      throw error;
+    }
   }
 
   /** The file that lies under the name of the database now was put there by us. */
