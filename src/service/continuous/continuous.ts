@@ -59,8 +59,8 @@ export class Continuous {
   #status: StreamStatus | null = null;
   #heardAtMs: number | null = null;
   #down: BackupError | null = null;
-  /** A backup that is not what was captured at its pin. */
-  #untrueBackup: string | null = null;
+  /** A backup that is not what was captured at its pin, until a later one is, or it is removed. */
+  #untrueBackup: { readonly name: string; readonly text: string } | null = null;
 
   constructor(context: ServiceContext) {
     const { continuous = null, replication, jobEnvironment } = context.options;
@@ -177,10 +177,11 @@ export class Continuous {
     try {
       const request = { kind: 'backup-moment', backups: folder.path, name, moment } as const;
       const { isSame } = await jobs.run<'backup-moment'>(request, { signal });
-      if (isSame) return;
-      this.#untrueBackup = `${name} and the captured moment ${moment.bookmark} are to be the same, and are not.`;
-      log('error', `${this.#untrueBackup} One of them is wrong: verify the backup, and make another one.`);
-      this.#context.emit({ type: 'status' });
+      const wasSame = this.#untrueBackup === null;
+      const text = `${name} and the captured moment ${moment.bookmark} are to be the same, and are not.`;
+      this.#untrueBackup = isSame ? null : { name, text };
+      if (!isSame) log('error', `${text} One of them is wrong: verify the backup, and make another one.`);
+      if (!isSame || !wasSame) this.#context.emit({ type: 'status' });
     } catch (error) {
       log('warn', `${name} was not compared with what is captured: ${BackupError.from(error).message}.`);
     }
@@ -238,7 +239,9 @@ export class Continuous {
   pause(user: string | null): void {
     this.#requireStream();
     this.#context.audit.add({ act: 'pause', subject: null });
-    if (readPause(this.folder) !== null) return;
+    const pause = readPause(this.folder);
+    // That of a restore ends with it, and this one does not.
+    if (pause !== null && pause.reason !== 'restore') return;
     const since = this.#context.now().toISOString();
     writePause(this.folder, { reason: 'asked', since, user: user ?? currentActor().user });
     this.#context.emit({ type: 'status' });
@@ -301,7 +304,8 @@ export class Continuous {
 
   /** Why commits may not be captured, in one sentence; null when they are. */
   #concern(): string | null {
-    if (this.#untrueBackup) return this.#untrueBackup;
+    if (this.#untrueBackup && existsSync(join(this.#context.folder.path, this.#untrueBackup.name)))
+      return this.#untrueBackup.text;
     if (this.#down) return `The process that captures commits ended: ${this.#down.message}.`;
     const silentMs = performance.now() - (this.#heardAtMs ?? this.#startedAtMs);
     if (silentMs > SILENT_MS)
