@@ -252,6 +252,18 @@ test('a database in another journal mode is refused with what to do', async () =
   expect([error?.code, error?.message]).toEqual(['UNSUPPORTED', expect.stringContaining('journal mode delete')]);
 });
 
+test('a clock that is set back again and again holds up no capture', async () => {
+  const { path, app, folder } = await startApp();
+  let looks = 0;
+  const running = start(path, folder, () => new Date(Date.now() - ++looks * HOUR_MS));
+  let { bookmark } = await running.until(({ phase }) => phase === 'capturing');
+  for (let k = 0; k < 3; k++) {
+    await insert(app, 1);
+    const before = bookmark ?? '';
+    ({ bookmark } = await running.until((status) => (status.bookmark ?? '') > before));
+  }
+});
+
 test('a second one for the same stream waits for the first', async () => {
   const { path, folder } = await startApp();
   const first = start(path, folder);

@@ -129,11 +129,13 @@ export class Replicator {
     this.#status.tell({ phase: 'paused', pause: { reason, since }, error: null, untrue });
     this.#refuseFlushes(this.#notCapturing());
     await this.#sleep(intervalMs);
-    if (reason !== 'restore' || this.#context.now().getTime() - Date.parse(since) < RESTORE_BEGINS_MS) return true;
+    // Nobody knows how old it is by a clock that was set back.
+    const ageMs = Math.abs(this.#context.now().getTime() - Date.parse(since));
+    if (reason !== 'restore' || ageMs < RESTORE_BEGINS_MS) return true;
     // One that was killed holds no lock.
     try {
       using _lock = await this.#takeLock(0);
-      removePause(folder);
+      if (readPause(folder)?.reason === 'restore') removePause(folder);
     } catch (error) {
       if (!(error instanceof BackupError) || error.code !== 'BUSY') throw error;
     }
@@ -234,12 +236,13 @@ export class Replicator {
         return false;
       }
       const flushes: Flush[] = [];
-      let lookedAt = now();
+      let lookedMs = performance.now();
       let isAside = false;
       try {
         await this.backups.serve(capture, signal);
         flushes.push(...this.#flushes.splice(0));
-        lookedAt = now();
+        lookedMs = performance.now();
+        const lookedAt = now();
         await this.#markPending(capture);
         const segment = await capture.capture(signal);
         for (const { resolve } of flushes.splice(0)) resolve(capturedBy(capture));
@@ -262,7 +265,7 @@ export class Replicator {
       if (this.#flushes.length > 0 || this.backups.areWanted) continue;
       // Somebody may wait for the next step.
       if (isAside) await this.#sleep(Math.min(ASIDE_MS, intervalMs));
-      else await this.#sleep(watcher.isListening ? intervalMs : intervalMs - (now().getTime() - lookedAt.getTime()));
+      else await this.#sleep(watcher.isListening ? intervalMs : intervalMs - (performance.now() - lookedMs));
     }
     return true;
   }

@@ -31,8 +31,8 @@ export class ToldStatus {
   tell(change: Partial<StreamStatus>): void {
     const before = this.#now;
     this.#now = { ...before, ...change };
-    const newsOf = ({ phase, bookmark, caughtUpAt, error, untrue, damage, warnings, rebased }: StreamStatus) =>
-      JSON.stringify([phase, bookmark, caughtUpAt === null, error, untrue, damage, warnings.length, rebased]);
+    const newsOf = ({ phase, bookmark, caughtUpAt, pause, error, untrue, damage, warnings, rebased }: StreamStatus) =>
+      JSON.stringify([phase, bookmark, caughtUpAt === null, pause, error, untrue, damage, warnings.length, rebased]);
     if (newsOf(before) === newsOf(this.#now) && performance.now() - this.#toldMs < TELL_MS) return;
     this.#toldMs = performance.now();
     this.#onStatus(this.#now);
