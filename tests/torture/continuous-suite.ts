@@ -35,6 +35,7 @@ export const capturedScenarios = [
 export interface ContinuousTally {
   rounds: number;
   captures: number;
+  /** Moments that came back and were judged. */
   restores: number;
   kills: number;
   pauses: number;
@@ -92,6 +93,8 @@ class Round {
   #status: StreamStatus | null = null;
   #rebasedAt: string | null = null;
   #calls = 0;
+  #files = 0;
+  #wasKilled = false;
 
   constructor(place: string, scenario: Scenario, random: Random, tally: ContinuousTally, what: string) {
     this.#place = place;
@@ -116,7 +119,8 @@ class Round {
     this.#worker.start();
     await this.#startActors();
     const untilMs = performance.now() + 1_000 * seconds;
-    while (performance.now() < untilMs) {
+    // Each round has a kill, however slow the machine is.
+    while (performance.now() < untilMs || !this.#wasKilled) {
       await this.#promise();
       if (this.#random.chance(killChance)) this.#kill();
       if (this.#random.chance(0.05)) await this.#pause();
@@ -193,6 +197,7 @@ class Round {
     const { pid } = this.#worker;
     if (pid === undefined) return;
     this.#tally.kills++;
+    this.#wasKilled = true;
     process.kill(pid, 'SIGKILL');
   }
 
@@ -205,13 +210,14 @@ class Round {
   }
 
   async #restore(wish: WishedMoment, promised: PromisedMoment | null, what: string): Promise<void> {
-    const to = join(this.#place, 'restored', `${this.#tally.restores++}.sqlite`);
+    const to = join(this.#place, 'restored', `${this.#files++}.sqlite`);
     const mayFail = this.#scenario.special === 'failing fsync';
     try {
       await materialize(this.#stream, wish, to);
       const judged = judgeLedger(to, { unwritten: true, gapless: !mayFail });
       const after = 'latest' in wish || mayFail ? this.#acknowledged() : (promised?.after ?? null);
       const complaint = judged.complaint ?? outOfTime(judged.last, promised?.before ?? [], mayFail ? null : after);
+      this.#tally.restores++;
       if (complaint !== null) this.#complain(`${what}: ${complaint}`);
     } catch (error) {
       this.#complain(`${what} could not be restored: ${String(error)}`);

@@ -284,7 +284,7 @@ test('it writes nothing to the database, and an idle one costs no segment', asyn
   const digests = () => spawnSync('sha256sum', [path, `${path}-wal`]).stdout.toString();
   const before = digests();
   const files = level0(folder).length;
-  await Bun.sleep(400);
+  for (let looks = 0; looks < 10; looks++) await running.replicator.flush();
   expect([before.length > 0, digests()]).toEqual([true, before]);
   expect(level0(folder).length).toBe(files);
   expect((await app.run('SELECT count(*) AS n FROM sqlite_schema'))[0]?.['n']).toBe(1);
@@ -298,8 +298,8 @@ describe('planted faults are found, and named rightly', () => {
     const running = start(path, folder);
     await running.until(({ phase }) => phase === 'capturing');
     await insert(app, 1_000, 6_000);
-    await running.replicator.flush();
-    await Bun.sleep(300);
+    const { bookmark } = await running.replicator.flush();
+    await running.until((status) => status.bookmark === bookmark && status.logBytes === 0);
     return { path, app, folder, running };
   }
 
@@ -422,7 +422,7 @@ describe('planted faults are found, and named rightly', () => {
   });
 
   test('a segment that is lost, and one of another database', async () => {
-    const { path, app, folder, running } = await captured();
+    const { app, folder, running } = await captured();
     await insert(app, 1);
     await running.replicator.flush();
     await insert(app, 1);
@@ -448,7 +448,6 @@ describe('planted faults are found, and named rightly', () => {
     await expect(restored(folder, { latest: true })).rejects.toThrow('not what was captured');
     writeFileSync(middle, aside);
     expect(await restored(folder, { latest: true })).toBe(await content(app));
-    expect(path).not.toBe(other.path);
   });
 });
 
