@@ -200,8 +200,10 @@ export class Restores {
    * it, the history tells.
    */
   undoable(backups: readonly KnownBackup[], lastRestore: Run | null = this.lastRestore()): Status['undo'] {
+    const copies = safetyOf(backups);
+    if (copies.length === 0) return null;
     // One list: it does not matter here where each lies.
-    const places = [{ target: 'local', word: 'local', copies: safetyOf(backups) }];
+    const places = [{ target: 'local', word: 'local', copies }];
     const wish = { point: { latest: true }, purpose: 'undo', lastRestore } as const;
     const { chosen } = planRestore(wish, places, { now: this.#context.now() });
     if (!chosen) return null;

@@ -38,7 +38,7 @@ export class RunHistory {
   readonly #databases: () => readonly string[];
   /** Answers of one version of the file. */
   readonly #held = new Map<string, unknown>();
-  #heldAt = '';
+  #heldAt: { readonly version: string; readonly databases: readonly string[] } = { version: '', databases: [] };
   readonly #version = new OfThisTurn(() => this.#database.version);
   readonly #totals: RunTotals;
 
@@ -111,7 +111,9 @@ export class RunHistory {
 
   /** Newest first, in the order in which they were recorded: a clock that goes back hides no failure. */
   list(filter: RunFilter & { readonly limit: number }): readonly Run[] {
-    return filter.limit > HELD_RUNS_MAX ? this.#list(filter) : this.#hold('list', filter, () => this.#list(filter));
+    const { limit, kind, except, result, telling } = filter;
+    if (limit > HELD_RUNS_MAX) return this.#list(filter);
+    return this.#hold(`list ${kind} ${except} ${result} ${telling} ${limit}`, () => this.#list(filter));
   }
 
   #list({ limit, telling = false, ...filter }: RunFilter & { readonly limit: number }): readonly Run[] {
@@ -166,7 +168,7 @@ export class RunHistory {
 
   /** The newest backup run that succeeded, or failed with one of these codes. */
   lastJudgement(codes: readonly ErrorCode[]): Run | null {
-    return this.#hold('judgement', codes, () => this.#lastJudgement(codes));
+    return this.#hold(`judgement ${codes.join()}`, () => this.#lastJudgement(codes));
   }
 
   #lastJudgement(codes: readonly ErrorCode[]): Run | null {
@@ -182,7 +184,7 @@ export class RunHistory {
 
   /** The newest drill of a target that was not stopped, or that proved as much; of backups, or of captured moments. */
   lastDrill(target: TargetName, proof?: Drill['proof'], of: DrilledKind = 'backups'): Run | null {
-    return this.#hold('drill', { target, proof, of }, () => this.#lastDrill(target, proof, of));
+    return this.#hold(`drill ${of} ${proof} ${target}`, () => this.#lastDrill(target, proof, of));
   }
 
   #lastDrill(target: TargetName, proof: Drill['proof'] | undefined, of: DrilledKind): Run | null {
@@ -202,7 +204,7 @@ export class RunHistory {
    * backup, and any later proof counts.
    */
   openDrill(target: TargetName, of: DrilledKind = 'backups'): Run | null {
-    return this.#hold('open drill', { target, of }, () => this.#openDrill(target, of));
+    return this.#hold(`open drill ${of} ${target}`, () => this.#openDrill(target, of));
   }
 
   #openDrill(target: TargetName, of: DrilledKind): Run | null {
@@ -275,7 +277,7 @@ export class RunHistory {
   }
 
   note(key: NoteKey): string | null {
-    return this.#hold('note', key, () => this.#note(key));
+    return this.#hold(`note ${key}`, () => this.#note(key));
   }
 
   #note(key: NoteKey): string | null {
@@ -317,11 +319,11 @@ export class RunHistory {
   }
 
   /** An answer holds for as long as nobody changes the file: a status asks for the same few runs each time. */
-  #hold<Answer>(what: string, parameters: unknown, ask: () => Answer): Answer {
-    const { version } = this;
-    if (version !== this.#heldAt || this.#held.size >= HELD_MAX) this.#held.clear();
-    this.#heldAt = version;
-    const key = JSON.stringify([what, parameters, this.#databases()]);
+  #hold<Answer>(key: string, ask: () => Answer): Answer {
+    const [{ version }, databases, before] = [this, this.#databases(), this.#heldAt];
+    const isSame = version === before.version && isSameList(databases, before.databases);
+    if (!isSame || this.#held.size >= HELD_MAX) this.#held.clear();
+    if (!isSame) this.#heldAt = { version, databases };
     if (!this.#held.has(key)) this.#held.set(key, ask());
     return this.#held.get(key) as Answer; // asked for by the same key
   }
@@ -336,6 +338,10 @@ export class RunHistory {
       this.#version.drop();
     }
   }
+}
+
+function isSameList(a: readonly string[], b: readonly string[]): boolean {
+  return a === b || (a.length === b.length && a.every((one, index) => one === b[index]));
 }
 
 /**
