@@ -1,16 +1,22 @@
-/** A small file of ours that nobody else may read, replaced as a whole and flushed: after a power cut it is the old one or the new one. */
+/**
+ * A small file of ours that nobody else may read, replaced as a whole. Flushed, it is the old one or the new one after a
+ * power cut; else it may be neither then, which is for what may be lost.
+ */
 import { chmodSync, closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { giveToOwnerOfFolder } from '../../engine/disk/owner.ts';
-import { makePrivateFolder } from '../../engine/disk/private-folder.ts';
-import { syncNewFolder } from '../../engine/disk/sync-folder.ts';
+import { giveToOwnerOfFolder } from './owner.ts';
+import { makePrivateFolder } from './private-folder.ts';
+import { syncNewFolder } from './sync-folder.ts';
 import { BackupError } from '../../words/errors.ts';
 
 /** @throws BackupError; then the file is as it was. */
 export function writePrivateJson(
   path: string,
   value: object,
-  { beforePlacing = () => {} }: { readonly beforePlacing?: () => void } = {},
+  {
+    isFlushed = true,
+    beforePlacing = () => {},
+  }: { readonly isFlushed?: boolean; readonly beforePlacing?: () => void } = {},
 ): void {
   const temporary = `${path}.${process.pid}.tmp`;
   try {
@@ -20,16 +26,20 @@ export function writePrivateJson(
     writeFileSync(temporary, `${JSON.stringify(value, null, 2)}\n`, { flag: 'wx', mode: 0o600 });
     chmodSync(temporary, 0o600); // the umask may have taken more
     giveToOwnerOfFolder(temporary);
-    const file = openSync(temporary, 'r+');
-    try {
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
+    if (isFlushed) flush(temporary);
     beforePlacing();
     renameSync(temporary, path);
-    syncNewFolder(path);
+    if (isFlushed) syncNewFolder(path);
   } catch (error) {
     throw BackupError.from(error);
+  }
+}
+
+function flush(path: string): void {
+  const file = openSync(path, 'r+');
+  try {
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
   }
 }
