@@ -2,12 +2,12 @@
  * A small file of ours that nobody else may read, replaced as a whole. Flushed, it is the old one or the new one after a
  * power cut; else it may be neither then, which is for what may be lost.
  */
-import { chmodSync, closeSync, fsyncSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { chmodSync, closeSync, fsyncSync, openSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { giveToOwnerOfFolder } from './owner.ts';
 import { makePrivateFolder } from './private-folder.ts';
 import { syncNewFolder } from './sync-folder.ts';
-import { BackupError } from '../../words/errors.ts';
+import { BackupError, errnoCode } from '../../words/errors.ts';
 
 /** @throws BackupError; then the file is as it was. */
 export function writePrivateJson(
@@ -32,6 +32,23 @@ export function writePrivateJson(
     if (isFlushed) syncNewFolder(path);
   } catch (error) {
     throw BackupError.from(error);
+  }
+}
+
+/** Removes what killed processes had not put in place yet. */
+export function removeUnplaced(folder: string): void {
+  for (const entry of readdirSync(folder)) {
+    const [, pid] = /\.json\.(\d+)\.tmp$/.exec(entry) ?? [];
+    if (pid !== undefined && !isAlive(Number(pid))) rmSync(join(folder, entry), { force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return errnoCode(error) !== 'ESRCH';
   }
 }
 
