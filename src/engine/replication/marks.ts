@@ -50,19 +50,28 @@ export function pendingMarks(folder: string): readonly Mark[] {
   return readableMarks(folder).filter(({ bookmark }) => bookmark === null);
 }
 
-/** Writes down what was captured for them, and for none that came since: that may be older than what it means. */
+/**
+ * Writes down what was captured for them, and for none that came since: that may be older than what it means. While somebody
+ * else writes there they stay pending, because no capture waits for a mark.
+ */
 export async function nameMoment(
   folder: string,
   pending: readonly Mark[],
   bookmark: string,
   signal: AbortSignal,
 ): Promise<void> {
-  using _lock = await takeLock(join(folder, MARKS_LOCK), { waitMs: 5_000, signal });
+  using lock = await takeLock(join(folder, MARKS_LOCK), { waitMs: 0, signal }).catch(noneIfBusy);
+  if (lock === null) return;
   const isMeant = (mark: Mark) => pending.some(({ name, at }) => name === mark.name && at === mark.at);
   writeMarks(
     folder,
     readMarks(folder).map((mark) => ({ ...mark, bookmark: mark.bookmark ?? (isMeant(mark) ? bookmark : null) })),
   );
+}
+
+function noneIfBusy(error: unknown): null {
+  if (error instanceof BackupError && error.code === 'BUSY') return null;
+  throw error;
 }
 
 /** Needs the lock of the marks. */
