@@ -90,6 +90,7 @@ test('only jobs know what opens a live database', () => {
   expect(sqlite.filter((file) => !inside('engine')(file)).sort()).toEqual([
     'app/demo-shop.ts',
     'service/state/state-database.ts',
+    'service/state/state-schema.ts',
   ]);
 });
 
@@ -101,7 +102,7 @@ const ownDatabases = [
   'engine/sqlite/judge.ts',
   'engine/sqlite/staged.ts',
   'app/demo-shop.ts',
-  'service/state/state-database.ts',
+  'service/state/state-schema.ts',
 ];
 
 test('databases of others are opened in one place, which believes nothing that stands in them', () => {

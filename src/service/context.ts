@@ -10,6 +10,7 @@ import { Audit } from './audit/audit.ts';
 import type { Log } from './log.ts';
 import type { ServiceEvent } from './service-event.ts';
 import { DatabaseWatch } from './protection/missing.ts';
+import { realPathOf } from './real-path.ts';
 import { Jobs } from './runs/jobs.ts';
 import { Runs } from './runs/runs.ts';
 import type { BackupServiceOptions, NotifyOptions } from './service-options.ts';
@@ -35,7 +36,11 @@ interface NamedPath {
 export class ServiceContext {
   readonly options: BackupServiceOptions;
   /** Never opened in this process. */
-  readonly database: NamedPath & { readonly name: string };
+  readonly database: NamedPath & {
+    readonly name: string;
+    /** Where the path leads, all links followed. */
+    readonly realPath: () => string;
+  };
   /** The backups; `inState` is how the state calls it. */
   readonly folder: NamedPath & { readonly inState: string };
   readonly statePath: string;
@@ -81,7 +86,8 @@ export class ServiceContext {
     const now = options.now ?? (() => new Date());
 
     this.options = options;
-    this.database = { path: database, named: options.databasePath, name: basename(options.databasePath) };
+    const realPath = realPathOf(database);
+    this.database = { path: database, named: options.databasePath, name: basename(options.databasePath), realPath };
     this.folder = { path: backups, named: options.backupsPath, inState };
     this.statePath = state;
     this.now = now;
@@ -89,7 +95,7 @@ export class ServiceContext {
     this.waits = options.waits ?? WAITS;
     this.catalog = new Catalog(backups);
     this.places = new Places({
-      ...{ database, catalog: this.catalog, statePath: state, log: options.log, now },
+      ...{ database, realPath, catalog: this.catalog, statePath: state, log: options.log, now },
       remotes: targets,
     });
     this.state = new State({ path: state, folder: inState, databases: () => this.places.paths, warn });

@@ -8,71 +8,55 @@
  *
  * Everything is looked up by listing the folder: no name from outside is ever joined to a path before it was found.
  */
-import { type BigIntStats, constants, type Stats } from 'node:fs';
-import { access, lstat, open, rename, unlink } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, open, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { randomUUID } from 'node:crypto';
 import { giveToOwnerOfFolder } from '../disk/owner.ts';
 import { BackupError, errnoCode } from '../../words/errors.ts';
 import { makePrivateFolder } from '../disk/private-folder.ts';
-import { type FileStamp, isUnchanged, stampOf } from '../disk/file-stamp.ts';
 import { FolderEntries } from '../disk/folder-entries.ts';
 import { takeLock } from '../disk/lock.ts';
 import { syncFolder } from '../disk/sync-folder.ts';
 import { isLiveFile } from '../sqlite/stamp.ts';
-import { backupMoment, isBackupName, manifestName, STAGING_FOLDER } from '../format/names.ts';
-import { isChangedSince } from './changed.ts';
+import { isBackupName, manifestName, STAGING_FOLDER } from '../format/names.ts';
+import { type Backup, KnownBackups, LOOKED_AT_ALWAYS, type LookOptions } from './known-backups.ts';
 import { explainFolderError } from '../disk/folder-error.ts';
-import { formatManifest, type Manifest, parseManifest } from '../format/manifest.ts';
+import { formatManifest, type Manifest } from '../format/manifest.ts';
 import { type Unlinked, unlinkGently } from '../disk/remove-gently.ts';
 
-export interface Backup {
-  readonly name: string;
-  readonly path: string;
-  readonly sizeBytes: number;
-  readonly createdAt: Date;
-  /** Null for a foreign backup. */
-  readonly manifest: Manifest | null;
-  /** Why this can't be relied on: an unreadable manifest, another size than recorded. */
-  readonly fault: string | null;
-  /** When the file was last written, in nanoseconds; left out if it is not in the folder. */
-  readonly modifiedNs?: string;
-  /** The same, where that was after it was published: nobody knows what is in it until it is verified. */
-  readonly changedAt?: Date | null;
-}
+export type { Backup } from './known-backups.ts';
 
+const NONE: ReadonlySet<string> = new Set();
 const MANIFEST_LOCK_FILE = '.manifests.lock';
 const MANIFEST_LOCK_WAIT_MS = 10_000;
-const READERS_MAX = 16;
-const LOOKS_IN_A_ROW = 256;
 const ALREADY_GONE: Unlinked = { free: async () => {} };
-const MANIFEST_BYTES_MAX = 1024 * 1024;
 
-/** What is known of one name, as long as neither its file nor its manifest changes. */
-interface Known {
-  readonly manifest: FileStamp;
-  readonly file: FileStamp;
-  /** Null for a link, or a folder. */
-  readonly backup: Backup | null;
+interface Names {
+  readonly entries: ReadonlySet<string>;
+  readonly names: readonly string[];
+  /** Then none of them is about to be published. */
+  readonly haveManifests: boolean;
+}
+
+interface Listed {
+  readonly published: readonly Backup[];
+  readonly inOrder: readonly Backup[];
+  /** Names. */
+  readonly newest: ReadonlySet<string>;
 }
 
 export class Catalog {
   readonly folder: string;
   readonly #entries: FolderEntries;
   readonly #staged: FolderEntries;
-  readonly #known = new Map<string, Known>();
-  #names: { readonly entries: ReadonlySet<string>; readonly names: readonly string[] } = {
-    entries: new Set(),
-    names: [],
-  };
-  #listed: { readonly published: readonly Backup[]; readonly inOrder: readonly Backup[] } = {
-    published: [],
-    inOrder: [],
-  };
+  readonly #known: KnownBackups;
+  #names: Names = { entries: new Set(), names: [], haveManifests: true };
+  #listed: Listed = { published: [], inOrder: [], newest: new Set() };
 
-  constructor(folder: string) {
+  constructor(folder: string, options?: LookOptions) {
     this.folder = folder;
+    this.#known = new KnownBackups(folder, options);
     this.#entries = new FolderEntries(folder);
     this.#staged = new FolderEntries(join(folder, STAGING_FOLDER));
   }
@@ -80,56 +64,37 @@ export class Catalog {
   /**
    * All backups, newest first. An absent folder is an empty catalog; an unreadable one is an error.
    *
-   * Each call looks at each file and each manifest, because anybody may have changed one in its place. What is as it was (by
-   * inode, size and times) is not read again, and the answer is the same object if all of it is.
+   * What is as it was (by inode, size and times) is not read again, and the answer is the same object if all of it is. Which
+   * names there are is asked in each call. Anybody may change a file or a manifest in its place, so each call looks at each
+   * of the newest `LOOKED_AT_ALWAYS`; the others of a larger folder were looked at within the last minute. `find`, `removeIf`
+   * and a catalog that is new, as each job's is, look at what they rest on.
    */
   async list(): Promise<readonly Backup[]> {
+    return await this.#list();
+  }
+
+  /** @param now what is to be as it is at this moment, beside the newest. */
+  async #list(now: { readonly name?: string; readonly all?: boolean } = {}): Promise<readonly Backup[]> {
     const entries = await this.#namesHere();
     // In this order: a file that is published while we look has its staging folder now, or its manifest below.
-    const unpublished = await this.unpublished();
-    const backups = await this.#lookAt(this.#namesAmong(entries));
-    for (const name of this.#known.keys()) if (!entries.has(name)) this.#known.delete(name);
+    const { names, haveManifests } = this.#namesAmong(entries);
+    const unpublished = haveManifests ? NONE : await this.unpublished();
+    const backups = await this.#known.look(names, { newest: this.#listed.newest, ...now });
     const published = backups.filter(
       ({ name, manifest, fault }) => manifest !== null || fault !== null || !unpublished.has(name),
     );
     const before = this.#listed.published;
     const isSame = published.length === before.length && published.every((backup, index) => backup === before[index]);
-    if (!isSame) this.#listed = { published, inOrder: inOrder(published) };
+    if (!isSame) this.#listed = listed(published);
     return this.#listed.inOrder;
   }
 
-  #namesAmong(entries: ReadonlySet<string>): readonly string[] {
-    if (this.#names.entries !== entries) this.#names = { entries, names: [...entries].filter(isBackupName) };
-    return this.#names.names;
-  }
-
-  /** In the order of the names. */
-  async #lookAt(names: readonly string[]): Promise<readonly Backup[]> {
-    const backups = new Map<string, Backup | null>();
-    const changed: string[] = [];
-    for (const [index, name] of names.entries()) {
-      // A look takes some microseconds, and the app is not to wait for thousands of them.
-      if (index % LOOKS_IN_A_ROW === LOOKS_IN_A_ROW - 1) await nextTurn();
-      const known = this.#known.get(name);
-      if (known && this.#isAsKnown(name, known)) backups.set(name, known.backup);
-      else changed.push(name);
-    }
-    const pending = changed.values();
-    const reader = async () => {
-      for (const name of pending) {
-        // Before it is read: what changes meanwhile is found at the next look.
-        const [manifest, file] = [stampOf(join(this.folder, manifestName(name))), stampOf(join(this.folder, name))];
-        const backup = await this.#read(name);
-        this.#known.set(name, { manifest, file, backup });
-        backups.set(name, backup);
-      }
-    };
-    await Promise.all(Array.from({ length: READERS_MAX }, reader));
-    return names.flatMap((name) => backups.get(name) ?? []);
-  }
-
-  #isAsKnown(name: string, { manifest, file }: Known): boolean {
-    return isUnchanged(join(this.folder, manifestName(name)), manifest) && isUnchanged(join(this.folder, name), file);
+  #namesAmong(entries: ReadonlySet<string>): Names {
+    if (this.#names.entries === entries) return this.#names;
+    const names = [...entries].filter(isBackupName);
+    this.#names = { entries, names, haveManifests: names.every((name) => entries.has(manifestName(name))) };
+    this.#known.keep(entries);
+    return this.#names;
   }
 
   /** @throws BackupError BAD_NAME when it is not a backup's name, NO_BACKUP when there is none of that name. */
@@ -139,7 +104,7 @@ export class Catalog {
         hint: 'Names look like backup-2024-01-15T10-30-00-000Z.sqlite; list the backups to see them.',
       });
     }
-    const found = (await this.list()).find((backup) => backup.name === name);
+    const found = (await this.#list({ name })).find((backup) => backup.name === name);
     if (!found) {
       throw new BackupError('NO_BACKUP', `there is no backup ${name}`, {
         hint: 'It may have been removed by retention; list the backups to see what is there.',
@@ -187,6 +152,7 @@ export class Catalog {
       await unlink(temporary).catch(() => {});
       throw explainFolderError(error, this.folder);
     }
+    this.#known.forget(manifest.name);
     await syncFolder(this.folder);
   }
 
@@ -206,7 +172,7 @@ export class Catalog {
   /** Gives backups other numbers, the highest first: killed in between, no two change their order. Needs the folder's lock. */
   async renumber(numbers: ReadonlyMap<string, number>): Promise<void> {
     using _lock = await this.lockManifests();
-    const backups = new Map((await this.list()).map((backup) => [backup.name, backup]));
+    const backups = new Map((await this.#list({ all: true })).map((backup) => [backup.name, backup]));
     for (const [name, sequence] of [...numbers].sort(([, a], [, b]) => b - a)) {
       const manifest = backups.get(name)?.manifest;
       if (manifest) await this.writeManifest({ ...manifest, sequence });
@@ -250,7 +216,7 @@ export class Catalog {
 
   async #unlinkIf(backup: Backup, isMeant: (backups: readonly Backup[]) => boolean): Promise<Unlinked | null> {
     using _lock = await this.lockManifests();
-    if (!isMeant(await this.list())) return null;
+    if (!isMeant(await this.#list({ all: true }))) return null;
     let removed: Unlinked | undefined;
     try {
       await this.#unlink(backup, async (path) => {
@@ -307,57 +273,11 @@ export class Catalog {
       () => false,
     );
   }
-
-  async #read(name: string): Promise<Backup | null> {
-    const path = join(this.folder, name);
-    // The manifest before the file: where it is gone because the backup was removed, the file is gone too.
-    const { manifest, fault } = await this.#readManifest(name);
-    const found = await exactStatOrNull(path);
-    // A link under a backup's name is never followed; a folder is no backup.
-    if (!found?.isFile()) return null;
-    const base = {
-      ...{ name, path, sizeBytes: Number(found.size), createdAt: backupMoment(name) ?? found.mtime },
-      ...{ manifest, modifiedNs: String(found.mtimeNs) },
-    };
-    if (manifest && manifest.artifact.sizeBytes !== base.sizeBytes) {
-      return {
-        ...base,
-        fault: `the file has ${found.size} bytes, but its manifest says ${manifest.artifact.sizeBytes}`,
-      };
-    }
-    const isChanged = manifest?.published && isChangedSince(manifest.published.modifiedNs, found.mtimeNs);
-    return { ...base, fault, ...(isChanged && { changedAt: found.mtime }) };
-  }
-
-  async #readManifest(name: string): Promise<{ manifest: Manifest | null; fault: string | null }> {
-    const path = join(this.folder, manifestName(name));
-    const found = await statOrNull(path);
-    if (!found) return { manifest: null, fault: null };
-    if (!found.isFile()) return { manifest: null, fault: 'its manifest is not a plain file' };
-    return await readManifestFile(path, name, found);
-  }
 }
 
-async function readManifestFile(
-  path: string,
-  name: string,
-  found: Stats,
-): Promise<{ manifest: Manifest | null; fault: string | null }> {
-  if (found.size > MANIFEST_BYTES_MAX) return { manifest: null, fault: 'its manifest is far too large' };
-  try {
-    const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-    try {
-      return { manifest: parseManifest(await file.readFile('utf8'), name), fault: null };
-    } finally {
-      await file.close();
-    }
-  } catch (error) {
-    const isClosed = errnoCode(error) === 'EACCES' && found.uid !== process.getuid?.();
-    const fault = isClosed
-      ? `its manifest belongs to another user (${found.uid}), and the user of this process may not read it`
-      : BackupError.from(error).message;
-    return { manifest: null, fault };
-  }
+function listed(published: readonly Backup[]): Listed {
+  const ordered = inOrder(published);
+  return { published, inOrder: ordered, newest: new Set(ordered.slice(0, LOOKED_AT_ALWAYS).map(({ name }) => name)) };
 }
 
 /**
@@ -379,15 +299,6 @@ export function inOrder<Kind extends Ordered>(backups: readonly Kind[]): readonl
 }
 
 type Ordered = Pick<Backup, 'name' | 'createdAt'> & { readonly manifest: Pick<Manifest, 'sequence'> | null };
-
-const statOrNull = (path: string): Promise<Stats | null> => lstat(path).catch(nullWhereMissing);
-const exactStatOrNull = (path: string): Promise<BigIntStats | null> =>
-  lstat(path, { bigint: true }).catch(nullWhereMissing);
-
-function nullWhereMissing(error: unknown): null {
-  if (errnoCode(error) === 'ENOENT') return null;
-  throw BackupError.from(error);
-}
 
 function isProtected(name: string, cause: unknown): BackupError {
   return new BackupError('NO_PERMISSION', `${name} can't be removed (${errnoCode(cause)})`, {

@@ -26,7 +26,7 @@ import { visibleLine } from '../../words/visible-text.ts';
 import type { DatabaseSelf } from '../writer/self.ts';
 import { syncFolderNow } from '../disk/sync-folder.ts';
 import { FOUND_FILE, OWNER_FILE, RECORD_FILE } from '../format/names.ts';
-import type { Catalog } from './folder-catalog.ts';
+import type { Backup, Catalog } from './folder-catalog.ts';
 import {
   type Claim,
   judgePlace,
@@ -117,11 +117,12 @@ export async function requireOwnFolder(
   catalog: Catalog,
   self: DatabaseSelf,
   { mayBeForeign = false }: { readonly mayBeForeign?: boolean } = {},
-): Promise<OwnedFolder> {
-  const found = lookAtFolder(catalog.folder, self, await catalog.list());
+): Promise<OwnedFolder & { readonly backups: readonly Backup[] }> {
+  const backups = await catalog.list();
+  const found = lookAtFolder(catalog.folder, self, backups);
   const ownership = mayBeForeign ? { ...found.ownership, stranger: null } : found.ownership;
   requireOurs(ownership, found.identity, { place: `the folder ${catalog.folder}`, target: 'local', own: OWN_FOLDER });
-  return found;
+  return { ...found, backups };
 }
 
 /**

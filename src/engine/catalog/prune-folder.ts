@@ -47,12 +47,14 @@ export async function prune(
   policy: FolderRetention,
   context: StoryContext,
 ): Promise<readonly string[]> {
-  const ownership = self ? (await requireOwnFolder(catalog, self)).ownership : null;
+  const { ownership, backups: all } = self
+    ? await requireOwnFolder(catalog, self)
+    : { ownership: null, backups: await catalog.list() };
   const now = context.now();
   const planned = (backups: readonly Backup[]) =>
     planFolder(backups, catalog.folder, policy, { ownership, now }).removed.map(({ backup }) => backup);
   const removed: string[] = [];
-  for (const backup of planned(await catalog.list())) {
+  for (const backup of planned(all)) {
     // It may have been pinned since, or the one that made it dispensable be gone.
     const isStillPlanned = (backups: readonly Backup[]) => planned(backups).some(({ name }) => name === backup.name);
     try {

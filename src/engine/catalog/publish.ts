@@ -5,19 +5,9 @@
  * staging folder takes the backup's name before the file does, so a file without manifest beside such a folder is known
  * to be nobody's.
  */
-import {
-  chmodSync,
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
+import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync, lstatSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { nameBackup, STAGING_FOLDER } from '../format/names.ts';
+import { manifestName, nameBackup, STAGING_FOLDER } from '../format/names.ts';
 import type { Catalog } from './folder-catalog.ts';
 import type { Manifest } from '../format/manifest.ts';
 import { prepareOwnFolder, type Warn } from '../disk/aside.ts';
@@ -111,12 +101,11 @@ export async function publish(
 }
 
 /** Two pins in one millisecond, or a clock that jumped back, must not share a name. */
-export async function freeName(catalog: Catalog, moment: Date): Promise<string> {
-  const taken = new Set((await catalog.list()).map((backup) => backup.name));
-  const entries = new Set(readdirSync(catalog.folder));
+export function freeName(folder: string, moment: Date): string {
+  const isTaken = (entry: string) => lstatSync(join(folder, entry), { throwIfNoEntry: false }) !== undefined;
   for (let at = moment.getTime(); ; at++) {
     const name = nameBackup(new Date(at));
-    if (!taken.has(name) && !entries.has(name) && !entries.has(`${name}.json`)) return name;
+    if (!isTaken(name) && !isTaken(manifestName(name))) return name;
   }
 }
 

@@ -30,7 +30,7 @@ export class FolderEntries {
     if (found === 'missing') return NONE;
     if (found && found.key === this.#known?.key) return this.#known.names;
     const names = new Set(await readdir(this.#folder));
-    this.#known = found?.isSettled ? { key: found.key, names } : null;
+    this.#known = found?.isSettled && isOnOwnDisk(this.#folder) ? { key: found.key, names } : null;
     return names;
   }
 
@@ -40,7 +40,7 @@ export class FolderEntries {
       const found = statSync(this.#folder, { bigint: true, throwIfNoEntry: false });
       if (!found) return 'missing';
       const { dev, ino, ctimeNs, ctimeMs } = found;
-      const isSettled = Date.now() - Number(ctimeMs) > SETTLED_MS && isOnOwnDisk(this.#folder);
+      const isSettled = Date.now() - Number(ctimeMs) > SETTLED_MS;
       return { key: `${dev}.${ino}.${ctimeNs}`, isSettled };
     } catch {
       // The read says what is wrong.

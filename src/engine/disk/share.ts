@@ -22,10 +22,17 @@ export interface DiskRoom {
 
 /** The disk that holds `folder`, or will when it is made. */
 export function diskRoom(path: string): DiskRoom {
-  let folder = path;
-  while (!existsSync(folder) && dirname(folder) !== folder) folder = dirname(folder);
-  const { blocks, bavail, bsize } = statfsSync(folder);
+  const { blocks, bavail, bsize } = statfsAbove(path);
   return { diskBytes: Number(blocks) * Number(bsize), freeBytes: Number(bavail) * Number(bsize) };
+}
+
+function statfsAbove(folder: string): ReturnType<typeof statfsSync> {
+  try {
+    return statfsSync(folder);
+  } catch (error) {
+    if (dirname(folder) === folder || existsSync(folder)) throw error;
+    return statfsAbove(dirname(folder));
+  }
 }
 
 /**

@@ -32,8 +32,8 @@ export function backupMoment(name: string): Date | null {
   if (!match) return null;
   const [, day, hours, minutes, seconds, ms] = match;
   const at = new Date(`${day}T${hours}:${minutes}:${seconds}.${ms}Z`);
-  // Date accepts the 31st of February; its own text is another day then.
-  return !Number.isNaN(at.getTime()) && nameBackup(at) === name ? at : null;
+  // Date accepts the 31st of February, and 24 o'clock: then its day is another one. A folder may have 10,000 names.
+  return !Number.isNaN(at.getTime()) && at.getUTCDate() === Number(day?.slice(-2)) ? at : null;
 }
 
 /** The name of a backup's file where it is sealed that way: `.zst` and `.age` appended. */

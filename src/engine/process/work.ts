@@ -3,7 +3,7 @@ import type { Interface } from 'node:readline';
 import { BackupError } from '../../words/errors.ts';
 import { endProcess } from '../sqlite/ending.ts';
 import { beginWatch } from '../sqlite/watch.ts';
-import { replicate } from '../stories/replicate.ts';
+import type { replicate } from '../stories/replicate.ts';
 import type { Down, WorkerLine, WorkLine } from './worker-protocol.ts';
 
 /** A worker waits more than it works, so whoever looks on is not to wake it often. */
@@ -41,4 +41,7 @@ export async function work(
   endProcess(code);
 }
 
-const works = { replicate };
+const works = {
+  replicate: async (...[request, context]: Parameters<typeof replicate>) =>
+    await (await import('../stories/replicate.ts')).replicate(request, context),
+};

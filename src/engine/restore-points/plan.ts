@@ -34,6 +34,7 @@ export interface PlannedPlace<Copy extends PlannedCopy> {
   readonly target: string;
   /** As messages call it. */
   readonly word: string;
+  /** Newest first. */
   readonly copies: readonly Copy[];
   /** Why it did not answer when it was asked; the copies are those of an earlier look then. */
   readonly silent?: string | null;
@@ -188,6 +189,8 @@ export function planRestore<Copy extends PlannedCopy>(
 
 /** The copy that stands for each backup: the one in the folder, else the best one; newest first. */
 export function oneOfEach<Copy extends PlannedCopy>(places: readonly PlannedPlace<Copy>[]): readonly Copy[] {
+  const [only, ...others] = places;
+  if (only && others.length === 0) return only.copies;
   const wish = { point: { latest: true }, purpose: 'restore' } as const;
   return inTurn(wish, { passesOver: [] }, places).flatMap(({ copy, isBest }) => (isBest ? copy : []));
 }

@@ -69,6 +69,11 @@ export function readFacts(database: DatabaseSync, account: Account, { pages, pag
   };
 }
 
+/** The tables that people made, without those that a module keeps for a virtual one. */
+export function namesOfTables(database: DatabaseSync): readonly string[] {
+  return new Schema(database).tables.map(({ name }) => name);
+}
+
 interface PageSizes {
   readonly pages: number;
   readonly pageSize: number;

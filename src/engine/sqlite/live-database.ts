@@ -61,7 +61,6 @@ export interface PinnedDatabase {
   /** Where the log ends now. Asked while a lock keeps writers out, it is the last commit. */
   logEndNow(): LogIndex | null;
   vacuumInto(destination: string): void;
-  tablesAndRows(options: { deadlineMs: number }): ReadonlyMap<string, number> | null;
   [Symbol.dispose](): void;
 }
 
@@ -144,7 +143,6 @@ function pin(
       connection.prepare('VACUUM INTO ?').run(destination);
       connection.exec('BEGIN');
     },
-    tablesAndRows: (options) => countRows(connection, options),
     [Symbol.dispose]() {
       if (!open) return;
       open = false;
@@ -158,30 +156,6 @@ function pin(
 export function encodingOf(connection: DatabaseSync, header: Header | null): TextEncoding | null {
   const hasTables = connection.prepare('SELECT 1 FROM sqlite_schema LIMIT 1').get() !== undefined;
   return hasTables ? (pragma(connection, 'encoding') as TextEncoding) : (header?.encoding ?? null); // one of those three
-}
-
-/** Rows of each ordinary table, or null when the deadline passed: counting is a courtesy, never a wait. */
-export function countRows(
-  connection: DatabaseSync,
-  options: { deadlineMs: number },
-): ReadonlyMap<string, number> | null {
-  const startedMs = performance.now();
-  const rows = new Map<string, number>();
-  const tables = connection
-    .prepare(
-      "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name",
-    )
-    .all();
-  for (const { name } of tables) {
-    if (performance.now() - startedMs > options.deadlineMs) return null;
-    const quoted = `"${String(name).replaceAll('"', '""')}"`;
-    try {
-      rows.set(String(name), Number(connection.prepare(`SELECT count(*) AS n FROM ${quoted}`).get()?.n));
-    } catch {
-      // A virtual table whose module this library lacks can't be counted; the others can.
-    }
-  }
-  return rows;
 }
 
 /** How the live database is set up. */

@@ -7,7 +7,6 @@ import type { DatabaseSync } from 'node:sqlite';
 import { BackupError } from '../../words/errors.ts';
 import { type Header, readHeader, type TextEncoding } from './header.ts';
 import {
-  countRows,
   emptyDatabase,
   encodingOf,
   explainLiveError,
@@ -16,6 +15,7 @@ import {
   notSqlite,
   openToLook,
 } from './live-database.ts';
+import { type CountedRows, countRows } from './count-rows.ts';
 import { pragma } from './library.ts';
 import { isOnNetwork } from './network.ts';
 import { refuseStrayRoots } from './schema.ts';
@@ -30,8 +30,8 @@ export interface LiveFacts {
   /** Null as long as it never had a table. */
   readonly encoding: TextEncoding | null;
   readonly isOnNetwork: boolean;
-  /** Null when they were not counted. */
-  readonly rows: Readonly<Record<string, number>> | null;
+  /** Null when nobody could look behind the header. */
+  readonly rows: CountedRows | null;
   /** Why nobody could look behind the header: a log or journal that only its next user may settle, or a lock. */
   readonly uncounted: 'log' | 'journal' | 'busy' | null;
 }
@@ -53,8 +53,7 @@ export function lookForPlan(databasePath: string, { deadlineMs }: { readonly dea
       refuseStrayRoots(live);
       const schemaVersion = Number(pragma(live, 'user_version'));
       const encoding = encodingOf(live, header);
-      const rows = countRows(live, { deadlineMs });
-      return { ...known, schemaVersion, encoding, rows: rows && Object.fromEntries(rows) };
+      return { ...known, schemaVersion, encoding, rows: countRows(live, { deadlineMs }) };
     });
   } catch (error) {
     if (isBehindJournal(error, path)) return { ...known, uncounted: 'journal' };

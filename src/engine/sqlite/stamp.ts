@@ -31,8 +31,12 @@ export interface DatabaseStamp {
 /** Younger than this when recorded, a stamp may hide a later write. */
 const SETTLED_AFTER_MS = 2_000;
 
-export function stampDatabase(databasePath: string, options: { nowMs: number }): DatabaseStamp {
-  const path = resolveDatabase(databasePath);
+/** @param options.realPath if it is known where the path leads. */
+export function stampDatabase(
+  databasePath: string,
+  options: { readonly nowMs: number; readonly realPath?: string },
+): DatabaseStamp {
+  const path = options.realPath ?? resolveDatabase(databasePath);
   const main = stampFile(path, true);
   if (!main) throw missing(databasePath);
   const wal = stampFile(`${path}-wal`);

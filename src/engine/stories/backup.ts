@@ -5,7 +5,7 @@
 import { existsSync, readdirSync, realpathSync, rmSync, unlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { isBackupName, isEntryOfOurs, LOCK_FILE, STAGING_FOLDER } from '../format/names.ts';
+import { isBackupName, isEntryOfOurs, LOCK_FILE, manifestName, STAGING_FOLDER } from '../format/names.ts';
 import { type Backup, Catalog } from '../catalog/folder-catalog.ts';
 import { otherOf } from '../catalog/identity.ts';
 import { diskFull, explainFolderError, freeBytes } from '../disk/folder-error.ts';
@@ -137,7 +137,7 @@ export async function makeBackupUnderPin(
   { keepPin }: { readonly keepPin: boolean },
 ): Promise<{ readonly made: MadeBackup; readonly logEnd: LogEnd | null }> {
   using staging = new Staging(catalog.folder, warnIn(context));
-  const name = await freeName(catalog, pinned.pinnedAt);
+  const name = freeName(catalog.folder, pinned.pinnedAt);
   const { log } = pinned;
   context.onEvent({ type: 'pinned', backup: name, ...(log && { log: { salts: log.salts, frames: log.frames } }) });
 
@@ -155,7 +155,7 @@ export async function makeBackupUnderPin(
   context.onEvent({ type: 'step', name: 'publish' });
   const self = purposeSelf(purpose);
   const owned = await requireOwnFolder(catalog, self, purpose);
-  const earlier = await catalog.list();
+  const earlier = owned.backups;
   const sequence = nextSequence(earlier, pinned.pinnedAt, purpose.highestKnown);
   const described = describe(name, sequence, snapshot.method, pinned, verified, purpose);
   const own = earlier.filter((backup) => otherOf(owned.ownership, backup) === null);
@@ -201,12 +201,13 @@ async function removeLeftovers(catalog: Catalog, databasePath: string, context: 
   giveBack(catalog.folder, { isOurs: isEntryOfOurs });
   const unpublished = await catalog.unpublished();
   const remove = (entry: string) => removeOrWarn(join(catalog.folder, entry), context);
-  for (const backup of await listWithoutManifest(catalog.folder)) if (unpublished.has(backup)) remove(backup);
-  for (const entry of readdirSync(catalog.folder)) {
+  const entries = new Set(readdirSync(catalog.folder));
+  for (const name of unpublished) if (entries.has(name) && !entries.has(manifestName(name))) remove(name);
+  for (const entry of entries) {
     if (entry.startsWith('.backup-') && entry.endsWith('.tmp')) remove(entry);
     // A removal deletes the file first; if it was killed then, it left the manifest.
     const name = entry.replace(/\.json$/, '');
-    const orphan = name !== entry && isBackupName(name) && !existsSync(join(catalog.folder, name));
+    const orphan = name !== entry && !entries.has(name) && isBackupName(name);
     if (orphan) remove(entry);
   }
   clearStaging(join(catalog.folder, STAGING_FOLDER), context);
@@ -242,11 +243,6 @@ function refuseDatabaseInStaging(catalog: Catalog, databasePath: string): void {
   throw new BackupError('BAD_CONFIG', `the database ${databasePath} is in the staging folder of the backups`, {
     hint: 'Move it to another folder: everything in .staging is removed at each run.',
   });
-}
-
-async function listWithoutManifest(folder: string): Promise<readonly string[]> {
-  const entries = new Set(readdirSync(folder));
-  return [...entries].filter((entry) => isBackupName(entry) && !entries.has(`${entry}.json`));
 }
 
 /** A bad copy of a sound database is dropped; a bad database is reported as such, and nothing is pruned. */

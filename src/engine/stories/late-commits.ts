@@ -110,7 +110,7 @@ export async function mergeLateLog(catalog: Catalog, safetyBackup: string, conte
   const verified = await verifySnapshot(snapshot, { method, now: context.now });
   // The log was written when the database was replaced.
   const moment = statSync(log).mtime;
-  const name = await freeName(catalog, moment);
+  const name = freeName(catalog.folder, moment);
   const { sizeBytes, pageSize, pages, sha256, facts } = verified;
   const { facts: _ofFirst, ...manifest } = first.manifest;
   await publish(catalog, staging, verified, {

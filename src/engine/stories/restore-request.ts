@@ -3,6 +3,7 @@ import type { FolderRetention } from '../catalog/retention.ts';
 import type { DatabaseSelf } from '../writer/self.ts';
 import type { OpenFiles } from '../sqlite/open-files.ts';
 import type { ErrorBody } from '../../words/errors.ts';
+import type { CountedRows } from '../sqlite/count-rows.ts';
 import type { LiveFacts } from '../sqlite/look.ts';
 
 /** `missing`: to the place of a database whose file is gone, and nowhere else. */
@@ -45,6 +46,8 @@ export interface PlanRequest {
   readonly kind: 'plan';
   readonly databasePath: string;
   readonly backupPath: string;
+  /** Its rows as its manifest tells them; left out, they are counted. */
+  readonly backupRows?: CountedRows | undefined;
 }
 
 export interface PlanFacts {

@@ -28,7 +28,7 @@ import { selfOf } from '../writer/self.ts';
 import { readHeaderOf } from '../sqlite/header.ts';
 import { checkLiveDatabase } from '../sqlite/judge-live.ts';
 import { pragma } from '../sqlite/library.ts';
-import { countRows } from '../sqlite/live-database.ts';
+import { type CountedRows, countRows } from '../sqlite/count-rows.ts';
 import { lookForPlan } from '../sqlite/look.ts';
 import { BRING_BACK } from '../sqlite/missing.ts';
 import { refuseWhileInUse, whoHasOpen } from '../sqlite/open-files.ts';
@@ -181,25 +181,27 @@ function placedBut(
 }
 
 /** What a restore dialog shows: both files counted, neither changed. */
-export function planRestoreFacts({ databasePath, backupPath }: PlanRequest): PlanFacts {
-  return { ...liveFacts(databasePath), open: whoHasOpen(databasePath), backup: backupFacts(backupPath) };
+export function planRestoreFacts({ databasePath, backupPath, backupRows }: PlanRequest): PlanFacts {
+  const backup = backupFacts(backupPath, backupRows ?? null);
+  const deadlineMs = backupRows ? COUNT_DEADLINE_MS : COUNT_DEADLINE_MS / 2;
+  return { ...liveFacts(databasePath, deadlineMs), open: whoHasOpen(databasePath), backup };
 }
 
-/** Counting rows for a dialog may take this long. */
-const COUNT_DEADLINE_MS = 2_000;
+/** Counting rows for a dialog may take this long, in both together: a plan answers within 2 seconds. */
+const COUNT_DEADLINE_MS = 1_500;
 
-function liveFacts(databasePath: string): Pick<PlanFacts, 'live' | 'liveComplaint'> {
+function liveFacts(databasePath: string, deadlineMs: number): Pick<PlanFacts, 'live' | 'liveComplaint'> {
   try {
-    return { live: lookForPlan(databasePath, { deadlineMs: COUNT_DEADLINE_MS }), liveComplaint: null };
+    return { live: lookForPlan(databasePath, { deadlineMs }), liveComplaint: null };
   } catch (error) {
     return { live: null, liveComplaint: BackupError.from(error).toJSON() };
   }
 }
 
 /** @throws BackupError VERIFY_FAILED for anything but a database. */
-function backupFacts(path: string): PlanFacts['backup'] {
+function backupFacts(path: string, rows: CountedRows | null): PlanFacts['backup'] {
   try {
-    return factsOf(path);
+    return factsOf(path, rows);
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new BackupError('VERIFY_FAILED', `${basename(path)} can't be read: ${reason}`, {
@@ -209,16 +211,15 @@ function backupFacts(path: string): PlanFacts['backup'] {
   }
 }
 
-function factsOf(path: string): PlanFacts['backup'] {
+function factsOf(path: string, known: CountedRows | null): PlanFacts['backup'] {
   const encoding = readHeaderOf(path)?.encoding ?? null;
   return askFile(path, (file) => {
-    const rows = countRows(file, { deadlineMs: COUNT_DEADLINE_MS });
     return {
       pageSize: Number(pragma(file, 'page_size')),
       schemaVersion: Number(pragma(file, 'user_version')),
       encoding,
       hasPageChecksums: hasPageChecksums(path),
-      rows: rows && Object.fromEntries(rows),
+      rows: known ?? countRows(file, { deadlineMs: COUNT_DEADLINE_MS / 2 }),
     };
   });
 }

@@ -29,14 +29,14 @@ export interface DatabaseSelf {
 /** As a writer at a target says who it is. */
 export type WriterSelf = DatabaseSelf & { readonly maker: Maker; readonly installationPath: string };
 
-/** What can be told by the path alone. */
-export function selfOf(databasePath: string): DatabaseSelf {
+/** What can be told by the path alone. @param realPath if it is known where that leads. */
+export function selfOf(databasePath: string, realPath = truePath(databasePath)): DatabaseSelf {
   return {
     databaseId: null,
     formerIds: [],
     isProvisional: false,
     name: basename(databasePath),
-    pathDigest: digest(truePath(databasePath)),
+    pathDigest: digest(realPath),
     machineDigest: digest(`velist-backup ${machineId()}`),
     maker: null,
     installationPath: null,

@@ -7,6 +7,7 @@ import { changesBetween, totalRows } from '../protection/differences.ts';
 import type { BackupItem, Loss, OtherDatabase, Placement, Verification } from './shown-backup.ts';
 import { type TargetName, targetWord } from '../../words/target-word.ts';
 import type { UploadState } from '../state/target-state.ts';
+import { ofList } from '../of-list.ts';
 import { remarkTexts } from '../protection/remarks.ts';
 import type { RemoteBackup } from '../../engine/catalog/store-catalog.ts';
 
@@ -63,6 +64,9 @@ export function toBackupItem(backup: KnownBackup, facts: ItemFacts): BackupItem 
 export function toLoss({ accepted, ...mark }: LossMark): Loss {
   return { ...mark, accepted: accepted && { at: new Date(accepted.at), user: accepted.user } };
 }
+
+export const ownOf = ofList((backups: readonly KnownBackup[]) => backups.filter(isOwn));
+export const hereOf = ofList((backups: readonly KnownBackup[]) => backups.filter(isHere));
 
 /** True for a backup of our database, or for a file that says nothing. */
 export function isOwn(backup: KnownBackup): boolean {

@@ -12,10 +12,11 @@ import { oneOfEach, type PlannedPlace, planRestore } from '../../engine/restore-
 import { archiveHoursOf } from '../../engine/store/kinds.ts';
 import type { ServiceContext } from '../context.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
-import { isHere, type KnownBackup, type TargetBackup, type RemoteFacts, toBackupItem } from './backup-item.ts';
+import { hereOf, isHere, type KnownBackup, type TargetBackup, type RemoteFacts, toBackupItem } from './backup-item.ts';
 import type { BackupItem } from './shown-backup.ts';
 import type { FetchOptions } from '../targets/downloads.ts';
 import type { RemoteTarget } from '../targets/remote-target.ts';
+import { ofList } from '../of-list.ts';
 import { openBackup } from './opened-backup.ts';
 import type { FromTarget, ListOptions, OpenedBackup } from '../service-port.ts';
 
@@ -25,11 +26,25 @@ interface ShownItem {
   readonly item: BackupItem;
 }
 
+interface ShownItems {
+  readonly backups: readonly KnownBackup[];
+  readonly here: ReadonlySet<string>;
+  readonly items: readonly BackupItem[];
+}
+
+interface MarkedBackups {
+  readonly backups: readonly Backup[];
+  readonly ownership: Ownership;
+  readonly copies: readonly (Backup & Pick<KnownBackup, 'other'>)[];
+}
+
 export class Backups {
   readonly #context: ServiceContext;
   readonly #targets: RemoteTargets;
   /** Items of backups in the folder: each holds for as long as the catalog gives the same backup, and the same before it. */
   readonly #shown = new WeakMap<KnownBackup, ShownItem>();
+  #items: ShownItems | null = null;
+  #marked: MarkedBackups | null = null;
 
   constructor(context: ServiceContext, targets: RemoteTargets) {
     this.#context = context;
@@ -47,7 +62,7 @@ export class Backups {
       for (const { remote, error } of await this.#targets.lookRecently()) onSilent?.(remote.target, error);
     const backups = target ? await this.at(target) : await this.everywhere();
     const isRemote = target !== undefined && target !== 'local';
-    const here = isRemote ? namesOf(await this.#context.catalog.list()) : namesOf(backups.filter(isHere));
+    const here = isRemote ? namesOf(await this.#context.catalog.list()) : namesOf(hereOf(backups));
     return this.toItems(backups, here);
   }
 
@@ -58,7 +73,7 @@ export class Backups {
 
   async toItem(backup: KnownBackup): Promise<BackupItem> {
     const all = await this.everywhere();
-    const [item] = this.toItems([backup], namesOf(all.filter(isHere)), all);
+    const [item] = this.toItems([backup], namesOf(hereOf(all)), all);
     if (item) return item;
     throw new BackupError('GONE', `${backup.name} was removed a moment ago`, { hint: 'List the backups again.' });
   }
@@ -96,7 +111,9 @@ export class Backups {
   async #here(): Promise<readonly (Backup & Pick<KnownBackup, 'other'>)[]> {
     const backups = await this.#context.catalog.list();
     const { ownership } = this.#context.places.folder(backups);
-    return backups.map((backup) => marking(backup, ownership));
+    if (this.#marked?.backups !== backups || this.#marked.ownership !== ownership)
+      this.#marked = { backups, ownership, copies: backups.map((backup) => marking(backup, ownership)) };
+    return this.#marked.copies;
   }
 
   /**
@@ -108,12 +125,25 @@ export class Backups {
     here: ReadonlySet<string>,
     siblings: readonly KnownBackup[] = backups,
   ): readonly BackupItem[] {
+    // What is at a target is known anew with each listing there.
+    if (this.#targets.all.length > 0) return this.#toItems(backups, here, siblings);
+    const shown = this.#items;
+    if (shown?.backups === backups && shown.here === here && backups === siblings) return shown.items;
+    const items = this.#toItems(backups, here, siblings);
+    if (backups === siblings) this.#items = { backups, here, items };
+    return items;
+  }
+
+  #toItems(
+    backups: readonly KnownBackup[],
+    here: ReadonlySet<string>,
+    siblings: readonly KnownBackup[],
+  ): readonly BackupItem[] {
     const before = beforeEach(siblings);
     const { folder } = this.#context;
     const remotes = this.#targets.all.map((remote) => ({ remote, uploads: remote.uploads.states() }));
     return backups.map((backup) => {
       const facts = { isLocal: here.has(backup.name), before: before.get(backup.name) ?? null };
-      // What is at a target is known anew with each listing there.
       const shown = remotes.length === 0 ? this.#shown.get(backup) : undefined;
       if (shown?.before === facts.before && shown.isLocal === facts.isLocal) return shown.item;
       const item = toBackupItem(backup, {
@@ -242,7 +272,7 @@ export class Backups {
 }
 
 /** By the name of each backup, the one of the same database before it. A foreign file is of nobody known. */
-function beforeEach(backups: readonly KnownBackup[]): ReadonlyMap<string, KnownBackup> {
+const beforeEach = ofList((backups: readonly KnownBackup[]): ReadonlyMap<string, KnownBackup> => {
   const before = new Map<string, KnownBackup>();
   const newer = new Map<string, string>();
   for (const backup of backups) {
@@ -253,7 +283,7 @@ function beforeEach(backups: readonly KnownBackup[]): ReadonlyMap<string, KnownB
     newer.set(of, backup.name);
   }
   return before;
-}
+});
 
 /** Adds whose it is, if not ours. */
 function marking<Kind extends Backup | TargetBackup>(
@@ -276,6 +306,6 @@ function lookedUp(remote: RemoteTarget, name: string): Pick<RemoteFacts, 'remote
   return { remote: backup, takes: archiveHoursOf(remote.access.access, backup?.archive) };
 }
 
-export function namesOf(backups: readonly KnownBackup[]): ReadonlySet<string> {
-  return new Set(backups.map(({ name }) => name));
-}
+export const namesOf = ofList(
+  (backups: readonly Pick<KnownBackup, 'name'>[]): ReadonlySet<string> => new Set(backups.map(({ name }) => name)),
+);

@@ -7,6 +7,7 @@
  * or is removed. A check that could not be made proves nothing and is not among them.
  */
 import type { KnownBackup } from '../backups/backup-item.ts';
+import { ofList } from '../of-list.ts';
 import { isBookmark } from '../../words/restore-point.ts';
 import type { Run } from '../../words/run.ts';
 import { type TargetName, targetWord } from '../../words/target-word.ts';
@@ -50,13 +51,12 @@ export function failedChecks(places: readonly CheckedPlace[]): readonly FailedCh
   });
   const isTold = (target: TargetName, name: string) =>
     drills.some((drill) => drill.target === target && drill.backup === name);
-  const damaged = places.flatMap(({ target, copies }) =>
-    copies.flatMap((copy) => {
-      const found = copy.other || isTold(target, copy.name) ? null : damageOf(target, copy);
-      return found ? { kind: 'verify' as const, target, backup: copy.name, run: null, ...found } : [];
-    }),
+  const unsound = places.flatMap(({ target, copies }) =>
+    damagedAt(target)(copies).flatMap(({ backup, ...found }) =>
+      isTold(target, backup) ? [] : { kind: 'verify' as const, target, backup, run: null, ...found },
+    ),
   );
-  return [...drills, ...damaged.toSorted((a, b) => (a.backup < b.backup ? 1 : a.backup > b.backup ? -1 : 0))];
+  return [...drills, ...unsound.toSorted((a, b) => (a.backup < b.backup ? 1 : a.backup > b.backup ? -1 : 0))];
 }
 
 function standingMoment({ open, last, oldestAt }: DrilledMoments): Run | null {
@@ -75,6 +75,18 @@ export function failedCheckText({ kind, target, backup, why }: FailedCheck): str
 
 function toFailedDrill(target: TargetName, { id, backup, endedAt, error }: Run): FailedCheck {
   return { kind: 'drill', target, backup, at: endedAt, why: error?.message ?? 'no reason was given', run: id };
+}
+
+const damagedHere = ofList(damaged('local'));
+const damagedElsewhere = ofList(damaged('elsewhere'));
+const damagedAt = (target: TargetName) => (target === 'local' ? damagedHere : damagedElsewhere);
+
+function damaged(target: TargetName) {
+  return (copies: readonly KnownBackup[]) =>
+    copies.flatMap((copy) => {
+      const found = copy.other ? null : damageOf(target, copy);
+      return found ? { backup: copy.name, ...found } : [];
+    });
 }
 
 /**

@@ -3,6 +3,7 @@
  * a sentence for people who look and changes while a run is going; the state is for programs and does not.
  */
 import type { BackupItem } from '../backups/shown-backup.ts';
+import { ofList } from '../of-list.ts';
 import type { FailedCheck } from './failed-checks.ts';
 import type { VerdictCode } from './verdict.ts';
 import type { Run } from '../../words/run.ts';
@@ -100,23 +101,43 @@ function freshnessAt(
   { items, lastUnchangedRun, drills, failedChecks }: FreshnessFacts,
 ): TargetFreshness {
   const failed = failedChecks.filter((check) => check.target === target);
+  const { good, verifiedAt, storedAt } = storedAtEach(items)(target);
+  const isRenewed = good && lastUnchangedRun?.backup === good.filename && lastUnchangedRun.endedAt > good.createdAt;
+  return {
+    target,
+    goodAt: isRenewed ? lastUnchangedRun.endedAt : (good?.createdAt ?? null),
+    ...{ verifiedAt, storedAt },
+    ...drilled(drills(target), failed.find(({ kind }) => kind === 'drill') ?? null),
+    damaged: failed.filter(({ kind }) => kind === 'verify').length,
+  };
+}
+
+interface StoredThere extends Pick<TargetFreshness, 'verifiedAt' | 'storedAt'> {
+  readonly good: BackupItem | null;
+}
+
+const storedAtEach = ofList((items: FreshnessFacts['items']) => {
+  const targets = new Map<TargetName, StoredThere>();
+  return (target: TargetName) => {
+    const known = targets.get(target) ?? storedThere(items, target);
+    targets.set(target, known);
+    return known;
+  };
+});
+
+function storedThere(items: FreshnessFacts['items'], target: TargetName): StoredThere {
   const stored = items.flatMap((item) => {
     const placement = item.placements.find((place) => place.target === target && place.status === 'stored');
     // A foreign file holds what nobody knows, a safety backup what a restore replaced.
     return placement && !item.foreign && !item.safety ? [{ item, at: placement.at ?? item.createdAt }] : [];
   });
-  const good = stored.find(({ item }) => item.verified)?.item;
-  const isRenewed = good && lastUnchangedRun?.backup === good.filename && lastUnchangedRun.endedAt > good.createdAt;
   const checks = stored.flatMap(({ item: { verification } }) =>
     verification.state === 'verified' ? [verification.at] : [],
   );
   return {
-    target,
-    goodAt: isRenewed ? lastUnchangedRun.endedAt : (good?.createdAt ?? null),
+    good: stored.find(({ item }) => item.verified)?.item ?? null,
     verifiedAt: latest(checks),
     storedAt: latest(stored.map(({ at }) => at)),
-    ...drilled(drills(target), failed.find(({ kind }) => kind === 'drill') ?? null),
-    damaged: failed.filter(({ kind }) => kind === 'verify').length,
   };
 }
 

@@ -2,12 +2,11 @@
  * Everything that the status and the activity chart tell, gathered from the folder, the targets, the history and the
  * schedule. What it means is decided in `status.ts` and `activity.ts`, which ask nobody.
  */
-import { existsSync } from 'node:fs';
 import { diskRoom } from '../../engine/disk/share.ts';
-import { changedAt, stampDatabase } from '../../engine/sqlite/stamp.ts';
+import { changedAt, type DatabaseStamp, stampDatabase } from '../../engine/sqlite/stamp.ts';
 import { oneOfEach, type PlannedPlace } from '../../engine/restore-points/plan.ts';
 import { BackupError, type ErrorBody } from '../../words/errors.ts';
-import { isHere, isOwn, type KnownBackup } from '../backups/backup-item.ts';
+import { hereOf, type KnownBackup, ownOf } from '../backups/backup-item.ts';
 import { type Backups, namesOf } from '../backups/backups.ts';
 import type { ServiceContext } from '../context.ts';
 import type { Continuous } from '../continuous/continuous.ts';
@@ -61,8 +60,8 @@ export class LookAtAll {
       return [];
     });
     const all = oneOfEach(places);
-    const here = namesOf(all.filter(isHere));
-    const backups = all.filter(isOwn);
+    const here = namesOf(hereOf(all));
+    const backups = ownOf(all);
     const lastRestore = restores.lastRestore();
     // A run that was stopped by hand, or a wrong call, has not mended what failed before.
     const runsOfBackups = state.history.list({ limit: RUNS_LOOKED_AT, kind: 'backup', telling: true });
@@ -73,7 +72,7 @@ export class LookAtAll {
       settings: settings.current,
       backups,
       items: known.toItems(backups, here),
-      database: this.#lookAtDatabase(),
+      database: this.#lookAtDatabase(isGone),
       cron: options.cron ?? null,
       nextRunAt: schedule.nextRunAt,
       stalledSince: schedule.stalledSince,
@@ -126,8 +125,8 @@ export class LookAtAll {
     const { settings, state } = this.#context;
     const now = this.#context.now();
     const from = new Date(now.getTime() - LONGEST_ACTIVITY_MS[range]);
-    const backups = (await known.everywhere()).filter(isOwn);
-    const here = namesOf(backups.filter(isHere));
+    const backups = ownOf(await known.everywhere());
+    const here = namesOf(hereOf(backups));
     const removed = state.history.removed(from);
     const run = this.#shownRun();
     return composeActivity({
@@ -158,8 +157,8 @@ export class LookAtAll {
   #places(all: readonly KnownBackup[], { isListed }: { readonly isListed: boolean }): Status['places'] {
     const { places } = this.#context;
     const { self } = places;
-    const here = all.filter(isHere);
-    const ownFacts = all.filter(isOwn).find(({ manifest }) => manifest?.facts)?.manifest?.facts;
+    const here = hereOf(all);
+    const ownFacts = ownOf(all).find(({ manifest }) => manifest?.facts)?.manifest?.facts;
     const remote = this.#parts.targets.enabled;
     const looks = [
       { target: 'local', backups: here, ...places.folder(here), ...(!isListed && { identity: null }) },
@@ -184,13 +183,23 @@ export class LookAtAll {
     return made && !here.has(made) && state.history.removal(made) === null ? made : null;
   }
 
-  #lookAtDatabase(): Omit<Status['database'], 'growthBytes'> {
-    const { database, now } = this.#context;
+  #lookAtDatabase(isGone: boolean): Omit<Status['database'], 'growthBytes'> {
+    const { database } = this.#context;
     const base = { name: database.name, path: database.named };
-    if (!existsSync(database.path)) return { ...base, exists: false, sizeBytes: 0, logBytes: 0, changedAt: null };
-    const stamp = stampDatabase(database.path, { nowMs: now().getTime() });
+    const stamp = isGone ? null : this.#stamp();
+    if (stamp === null) return { ...base, exists: false, sizeBytes: 0, logBytes: 0, changedAt: null };
     const logBytes = stamp.wal?.sizeBytes ?? 0;
     const sizeBytes = stamp.main.sizeBytes + logBytes;
     return { ...base, exists: true, sizeBytes, logBytes, changedAt: changedAt(stamp) };
+  }
+
+  #stamp(): DatabaseStamp | null {
+    const { database, now } = this.#context;
+    try {
+      return stampDatabase(database.path, { nowMs: now().getTime(), realPath: database.realPath() });
+    } catch {
+      // Gone in this moment, or nobody may look: the run that fails for it says what is wrong.
+      return null;
+    }
   }
 }

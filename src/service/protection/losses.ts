@@ -16,7 +16,7 @@ import {
   type OwnChange,
 } from '../../engine/catalog/loss.ts';
 import { isVerified } from '../../engine/catalog/retention.ts';
-import { isHere, isOwn, type KnownBackup, toLoss } from '../backups/backup-item.ts';
+import { isHere, type KnownBackup, ownOf, toLoss } from '../backups/backup-item.ts';
 import { compareBackups, withFacts } from './differences.ts';
 import type { Backups } from '../backups/backups.ts';
 import type { Changes } from '../backups/changes.ts';
@@ -78,7 +78,7 @@ export class Losses {
 
   /** Those of this database, from the folder and elsewhere, newest first. */
   async #own(): Promise<readonly KnownBackup[]> {
-    return (await this.#parts.backups.everywhere()).filter(isOwn);
+    return ownOf(await this.#parts.backups.everywhere());
   }
 
   async #ownIfListed(): Promise<readonly KnownBackup[]> {

@@ -7,6 +7,7 @@ import { lossHolds } from '../../engine/catalog/loss.ts';
 import type { FolderRetention, Retainable } from '../../engine/catalog/retention.ts';
 import { PERIODS, type Period, unitOf } from '../../engine/catalog/periods.ts';
 import { formatSize } from '../log.ts';
+import { ofList } from '../of-list.ts';
 
 export interface RetentionForecast {
   /** At most: one backup may stand for an hour and a day. */
@@ -35,10 +36,9 @@ interface ForecastFacts {
 export function forecastRetention({ copies, databaseBytes, retention, disk, now }: ForecastFacts): RetentionForecast {
   const { count, keep, byDefault } = retention;
   const held = lossHolds(copies, now);
-  const isBeside = (copy: (typeof copies)[number]) => staysAnyway(copy) || held.has(copy);
-  const [beside, ours] = [copies.filter(isBeside), copies.filter((copy) => !isBeside(copy))];
-  const eachBytes = ours[0]?.sizeBytes ?? databaseBytes;
-  const besideBytes = beside.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  const eachBytes = copies.find((copy) => !staysAnyway(copy) && !held.has(copy))?.sizeBytes ?? databaseBytes;
+  const heldBytes = sizeOf([...held.keys()].filter((copy) => !staysAnyway(copy)));
+  const besideBytes = sizeOfOthers(copies) + heldBytes;
   const wanted = PERIODS.reduce((sum, period) => sum + keep[period], 0);
   const leastBytes = besideBytes + count * eachBytes;
   const mostBytes = leastBytes + wanted * eachBytes;
@@ -52,6 +52,12 @@ export function forecastRetention({ copies, databaseBytes, retention, disk, now 
 
 function staysAnyway({ manifest }: Retainable): boolean {
   return manifest === null || manifest.trigger === 'safety' || manifest.pinned;
+}
+
+const sizeOfOthers = ofList((copies: ForecastFacts['copies']) => sizeOf(copies.filter(staysAnyway)));
+
+function sizeOf(copies: ForecastFacts['copies']): number {
+  return copies.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
 }
 
 function defaultText({ count, keep, byDefault }: Required<FolderRetention>, budgetBytes: number): string {

@@ -3,7 +3,7 @@ import type { ErrorBody } from '../../words/errors.ts';
 import type { DiskRoom } from '../../engine/disk/share.ts';
 import { type FolderRetention, isUnsure, isVerified } from '../../engine/catalog/retention.ts';
 import { VERSION } from '../../version.ts';
-import { isHere, type KnownBackup } from '../backups/backup-item.ts';
+import { hereOf, type KnownBackup } from '../backups/backup-item.ts';
 import { type FailedCheck, failedCheckText } from './failed-checks.ts';
 import { assessFreshness, type DrillsOf } from './freshness.ts';
 import type { BackupItem, Placement } from '../backups/shown-backup.ts';
@@ -13,6 +13,7 @@ import { judge, type Verdict, type VerdictInput } from './verdict.ts';
 import type { Settings } from '../state/backup-config.ts';
 import type { Run, RunProgress } from '../../words/run.ts';
 import type { TargetName } from '../../words/target-word.ts';
+import { ofList } from '../of-list.ts';
 import { forecastRetention } from './retention-forecast.ts';
 
 export interface StatusFacts {
@@ -122,10 +123,14 @@ interface Known {
   readonly judged: VerdictInput;
 }
 
+/** An unreadable manifest is a damaged backup of ours; a file without one is somebody else's. */
+const madeHere = ofList((backups: readonly KnownBackup[]) =>
+  backups.filter((backup) => backup.manifest ?? backup.fault),
+);
+
 function know(facts: StatusFacts): Known {
   const { settings, backups, gapMinutes } = facts;
-  // An unreadable manifest is a damaged backup of ours; a file without one is somebody else's.
-  const own = backups.filter((backup) => backup.manifest ?? backup.fault);
+  const own = madeHere(backups);
   // A safety backup holds what a restore replaced.
   const good = backups.find((backup) => isVerified(backup) && backup.manifest?.trigger !== 'safety') ?? null;
   const holdsAt = good && heldUntil(good, facts.lastUnchangedRun);
@@ -180,17 +185,19 @@ function ofStream({ continuous }: StatusFacts): Pick<VerdictInput, 'untrue' | 'n
 }
 
 function localOf({ settings, backups, database, disk, ...facts }: StatusFacts): Status['local'] {
-  const copies = backups.filter(isHere);
+  const copies = hereOf(backups);
   const { now, retention } = facts;
   return {
     path: facts.localPath,
     count: copies.length,
     keep: settings.retentionCount,
-    sizeBytes: copies.reduce((sum, backup) => sum + backup.sizeBytes, 0),
+    sizeBytes: sizeOf(copies),
     freeBytes: disk.freeBytes,
     forecast: forecastRetention({ copies, databaseBytes: database.sizeBytes, retention, disk, now }),
   };
 }
+
+const sizeOf = ofList((copies: readonly KnownBackup[]) => copies.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0));
 
 function s3Of(settings: Settings, targets: readonly TargetStatus[]): Status['s3'] {
   const s3 = targets.find(({ target }) => target === 's3');
@@ -236,10 +243,13 @@ function writerAt(places: Status['places']): VerdictInput['writerAt'] {
  */
 function growthOf(backups: readonly KnownBackup[], now: Date): number | null {
   const ageMs = ({ createdAt }: KnownBackup) => now.getTime() - createdAt.getTime();
-  const ofDay = backups.filter((backup) => isVerified(backup) && ageMs(backup) >= 0 && ageMs(backup) <= DAY_MS);
-  const [newest, oldest] = [ofDay[0], ofDay.at(-1)];
+  const isOfDay = (backup: KnownBackup) => ageMs(backup) >= 0 && ageMs(backup) <= DAY_MS;
+  const good = goodOf(backups);
+  const [newest, oldest] = [good.find(isOfDay), good.findLast(isOfDay)];
   return newest && oldest ? newest.sizeBytes - oldest.sizeBytes : null;
 }
+
+const goodOf = ofList((backups: readonly KnownBackup[]) => backups.filter(isVerified));
 
 function isPlaced(placements: BackupItem['placements'], target: Placement['target'], status: Placement['status']) {
   return placements.some((placement) => placement.target === target && placement.status === status);

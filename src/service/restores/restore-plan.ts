@@ -1,5 +1,6 @@
 /** What a restore would do, from the facts that a job found out. Pure. */
-import type { LossMark } from '../../engine/format/manifest.ts';
+import type { DatabaseFacts, LossMark } from '../../engine/format/manifest.ts';
+import type { CountedRows } from '../../engine/sqlite/count-rows.ts';
 import { namesOf, type OpenFiles, type Unseen } from '../../engine/sqlite/open-files.ts';
 import { changedAt, type DatabaseStamp, stampText } from '../../engine/sqlite/stamp.ts';
 import type { OtherDatabase } from '../backups/shown-backup.ts';
@@ -11,6 +12,8 @@ interface PlanOptions {
   readonly stamp: DatabaseStamp | null;
   /** What was asked for; left out: the first that is possible. */
   readonly mode?: ReplacingMode | undefined;
+  /** The rows of our newest backup stand in for those that take too long to count; null if none was counted. */
+  readonly lastRows?: { readonly backup: string; readonly rows: CountedRows } | null;
 }
 
 /** A backup, or any SQLite file. */
@@ -20,14 +23,23 @@ export interface PlannedSource extends Omit<RestorePlan['after'], 'pageSize'> {
   readonly other: OtherDatabase | null;
   /** What was lost before it was made; null if nothing was, or nobody knows. */
   readonly loss: LossMark | null;
+  /** As verification counted them. */
+  readonly rows?: CountedRows | undefined;
+}
+
+/** As verification counted them; undefined if it did not, or not each table. */
+export function rowsIn(facts: DatabaseFacts | undefined): CountedRows | undefined {
+  if (!facts || facts.furtherTables > 0) return undefined;
+  return Object.fromEntries(Object.entries(facts.tables).map(([name, { rows }]) => [name, rows]));
 }
 
 export function toRestorePlan(
   source: PlannedSource,
   facts: PlanFacts,
-  { databaseName, stamp, mode: wanted }: PlanOptions,
+  { databaseName, stamp, mode: wanted, lastRows = null }: PlanOptions,
 ): RestorePlan {
-  const { name, other, loss, ...after } = source;
+  const { name, other, loss, rows: _counted, ...after } = source;
+  const compared = tablesOf(facts, { isMissing: stamp === null, lastRows });
   const isMissing = stamp === null;
   const obstacle = isMissing ? null : whyNotOnline(facts);
   const modes = modesOf(isMissing, obstacle);
@@ -42,7 +54,7 @@ export function toRestorePlan(
       pageSize: facts.live?.pageSize ?? 0,
     },
     after: { ...after, pageSize: facts.backup.pageSize },
-    tables: tablesOf(facts, stamp),
+    tables: compared.tables,
     modes,
     mode,
     openIn: facts.open.by,
@@ -52,6 +64,7 @@ export function toRestorePlan(
       // A user who asked for offline needs no advice to ask for it.
       ...(obstacle !== null && (wanted !== 'offline' || facts.live === null) ? [obstacle] : []),
       ...(facts.live ? uncountedText[facts.live.uncounted ?? 'counted'] : []),
+      ...compared.warnings,
       ...(mode === 'missing' ? heldText(facts.open) : []),
       ...(mode === 'offline' ? openText(facts.open) : []),
       ...versionText(facts),
@@ -130,17 +143,56 @@ function lossText({ before }: LossMark): string {
   return `Much was lost shortly before this backup was made; ${before} is the last one from before that.`;
 }
 
-/** Null when either could not be counted: a table of unknown rows is no table that is missing. */
-function tablesOf({ live, backup }: PlanFacts, stamp: DatabaseStamp | null): RestorePlan['tables'] {
-  const now = stamp === null ? {} : (live?.rows ?? null);
-  return now && backup.rows && compareTables(now, backup.rows);
+interface Compared {
+  /** Null when nothing could be compared: a table of unknown rows is no table that is missing. */
+  readonly tables: RestorePlan['tables'];
+  readonly warnings: readonly string[];
 }
 
-type Rows = Readonly<Record<string, number>>;
+function tablesOf(
+  { live, backup }: PlanFacts,
+  { isMissing, lastRows }: Pick<Required<PlanOptions>, 'lastRows'> & { readonly isMissing: boolean },
+): Compared {
+  const counted = isMissing ? {} : (live?.rows ?? null);
+  if (counted === null || backup.rows === null) return { tables: null, warnings: [] };
+  const missed = namesWithout(counted);
+  const known = missed.filter((name) => typeof lastRows?.rows[name] === 'number');
+  const now = { ...counted, ...Object.fromEntries(known.map((name) => [name, lastRows?.rows[name] ?? null])) };
+  const unknown = new Set([...namesWithout(now), ...namesWithout(backup.rows)]);
+  const names = [...new Set([...Object.keys(now), ...Object.keys(backup.rows)])];
+  const tables = compareTables(
+    names.filter((name) => !unknown.has(name)),
+    { now, after: backup.rows },
+  );
+  return {
+    tables: tables.length === 0 && unknown.size > 0 ? null : tables,
+    warnings: [
+      ...(known.length > 0 && lastRows ? [standInText(known, lastRows.backup)] : []),
+      ...(unknown.size > 0 ? [`The rows of ${listed([...unknown])} were not counted.`] : []),
+    ],
+  };
+}
+
+function namesWithout(rows: CountedRows): readonly string[] {
+  return Object.keys(rows).filter((name) => rows[name] === null);
+}
+
+function standInText(names: readonly string[], backup: string): string {
+  return `The current rows of ${listed(names)} are those of ${backup}: to count them now takes too long.`;
+}
+
+const NAMED_MAX = 3;
+
+function listed(names: readonly string[]): string {
+  const more = names.length > NAMED_MAX ? ` and ${names.length - NAMED_MAX} more tables` : '';
+  return `${names.slice(0, NAMED_MAX).join(', ')}${more}`;
+}
 
 /** Biggest difference first, then by name. */
-function compareTables(now: Rows, after: Rows): RestorePlan['tables'] {
-  const names = [...new Set([...Object.keys(now), ...Object.keys(after)])];
+function compareTables(
+  names: readonly string[],
+  { now, after }: Readonly<Record<'now' | 'after', CountedRows>>,
+): NonNullable<RestorePlan['tables']> {
   const tables = names.map((name) => ({ name, now: now[name] ?? null, after: after[name] ?? null }));
   const difference = (table: (typeof tables)[number]) => Math.abs((table.after ?? 0) - (table.now ?? 0));
   return tables.sort((a, b) => difference(b) - difference(a) || (a.name < b.name ? -1 : 1));

@@ -15,10 +15,12 @@ import { planRestore, replacedBy } from '../../engine/restore-points/plan.ts';
 import { thereIsAFile } from '../../engine/sqlite/missing.ts';
 import { isLiveFile, stampDatabase } from '../../engine/sqlite/stamp.ts';
 import type { ActiveRun } from '../runs/active-run.ts';
-import { isHere, type KnownBackup } from '../backups/backup-item.ts';
+import type { CountedRows } from '../../engine/sqlite/count-rows.ts';
+import { isHere, type KnownBackup, ownOf } from '../backups/backup-item.ts';
 import type { Backups } from '../backups/backups.ts';
 import { currentActor } from '../audit/actor.ts';
 import type { ServiceContext } from '../context.ts';
+import { ofList } from '../of-list.ts';
 import type { Continuous } from '../continuous/continuous.ts';
 import type { OtherDatabase } from '../backups/shown-backup.ts';
 import type { Status } from '../protection/shown-status.ts';
@@ -28,7 +30,7 @@ import type { TargetName } from '../../words/target-word.ts';
 import type { FetchOptions } from '../targets/downloads.ts';
 import type { Retention } from '../protection/retention.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
-import { type PlannedSource, toRestorePlan } from './restore-plan.ts';
+import { type PlannedSource, rowsIn, toRestorePlan } from './restore-plan.ts';
 import type { CarryAsked, RunWeights } from '../runs/runs.ts';
 import type { BackupServicePort, FindOptions, FromTarget, RestoreMode } from '../service-port.ts';
 import { findRestorePoint } from './find-restore-point.ts';
@@ -79,6 +81,10 @@ const weightsFromS3 = {
   online: fetchOver,
   offline: fetchOver,
 };
+
+const safetyOf = ofList((backups: readonly KnownBackup[]) =>
+  backups.filter(({ manifest }) => manifest?.trigger === 'safety'),
+);
 
 export class Restores {
   readonly #context: ServiceContext;
@@ -194,8 +200,10 @@ export class Restores {
    * it, the history tells.
    */
   undoable(backups: readonly KnownBackup[], lastRestore: Run | null = this.lastRestore()): Status['undo'] {
+    const copies = safetyOf(backups);
+    if (copies.length === 0) return null;
     // One list: it does not matter here where each lies.
-    const places = [{ target: 'local', word: 'local', copies: backups }];
+    const places = [{ target: 'local', word: 'local', copies }];
     const wish = { point: { latest: true }, purpose: 'undo', lastRestore } as const;
     const { chosen } = planRestore(wish, places, { now: this.#context.now() });
     if (!chosen) return null;
@@ -238,9 +246,20 @@ export class Restores {
       : await this.#planned(filename, { ...options, from });
     const databasePath = database.path;
     const stamp = existsSync(databasePath) ? stampDatabase(databasePath, { nowMs: now().getTime() }) : null;
-    const facts = await jobs.run<'plan'>({ kind: 'plan', databasePath, backupPath });
-    const plan = toRestorePlan(source, facts, { databaseName: basename(databasePath), stamp, mode: options.mode });
+    const facts = await jobs.run<'plan'>({ kind: 'plan', databasePath, backupPath, backupRows: source.rows });
+    const lastRows = await this.#lastRows();
+    const about = { databaseName: basename(databasePath), stamp, mode: options.mode, lastRows };
+    const plan = toRestorePlan(source, facts, about);
     return { ...plan, warnings: [...warnings, ...plan.warnings], ...(moment && { moment }) };
+  }
+
+  /** Takes the newest backup of ours that was counted. A folder that can't be listed is told by what rests on it. */
+  async #lastRows(): Promise<{ readonly backup: string; readonly rows: CountedRows } | null> {
+    for (const { name, manifest } of ownOf(await this.#parts.backups.everywhere().catch(() => []))) {
+      const rows = manifest?.trigger === 'safety' ? undefined : rowsIn(manifest?.facts);
+      if (rows) return { backup: name, rows };
+    }
+    return null;
   }
 
   /** A name or a path is taken as it is. */
@@ -279,7 +298,7 @@ export class Restores {
     }
     const backup = await backups.find(filename, options.from);
     const { name, sizeBytes, createdAt, other = null, manifest } = backup;
-    const about = { name, other, loss: manifest?.loss ?? null };
+    const about = { name, other, loss: manifest?.loss ?? null, rows: rowsIn(manifest?.facts) };
     return { path: await backups.path(backup, options), ...about, sizeBytes, createdAt, verified: isVerified(backup) };
   }
 

@@ -8,7 +8,7 @@ import { isHalfOver } from '../../engine/store/lifecycle.ts';
 import { isVerified } from '../../engine/catalog/retention.ts';
 import { isUnchanged, stampDatabase } from '../../engine/sqlite/stamp.ts';
 import { BackupError } from '../../words/errors.ts';
-import { isHere, isOwn } from '../backups/backup-item.ts';
+import { hereOf, ownOf } from '../backups/backup-item.ts';
 import type { Backups } from '../backups/backups.ts';
 import type { Verifications } from '../backups/verifications.ts';
 import type { ServiceContext } from '../context.ts';
@@ -54,7 +54,7 @@ export class BackupSchedule {
     this.#parts = parts;
     this.history = new ScheduleHistory({ database: () => state.notes, folder: folder.inState, now });
     this.#changedFiles = new ChangedFiles({
-      backups: async () => (await backups.at('local')).filter(isOwn).filter(isHere),
+      backups: async () => hereOf(ownOf(await backups.at('local'))),
       verify: (name, signal) => verifications.verify(name, { signal }),
       log,
     });
@@ -177,7 +177,7 @@ export class BackupSchedule {
   async #unchangedBackup(): Promise<Backup | null> {
     const { database, now } = this.#context;
     try {
-      const own = (await this.#parts.backups.at('local')).filter(isOwn).filter(isHere);
+      const own = hereOf(ownOf(await this.#parts.backups.at('local')));
       const newest = own.find((backup) => backup.manifest?.stamp);
       if (!newest?.manifest?.stamp || !isVerified(newest)) return null;
       // At such a target it would be gone before the database changes, or can't be stored under its name.

@@ -3,8 +3,7 @@
  * the run that is going into the shared state, and whoever has a page open looks there once a second.
  *
  * It costs nothing that matters. A row that can't be written is written a moment later or never, and no run waits for
- * it. Looking is one `PRAGMA data_version`, which changes only when another connection has committed, and nobody looks
- * while nobody listens. A row of a process that died is as good as gone: its process is asked for, and it must have
+ * it. Looking is one `PRAGMA data_version` as long as nobody writes to the state, and nobody looks while nobody listens. A row of a process that died is as good as gone: its process is asked for, and it must have
  * given a sign of life, because the number of a dead process is given to a new one.
  */
 import { randomUUID } from 'node:crypto';
@@ -12,7 +11,6 @@ import { errnoCode } from '../../words/errors.ts';
 import type { ServiceEvent } from '../service-event.ts';
 import type { Run, RunProgress } from '../../words/run.ts';
 import type { State } from './state.ts';
-import type { StateDatabase } from './state-database.ts';
 
 const LOOK_EVERY_MS = 1_000;
 const WRITE_EVERY_MS = 500;
@@ -43,6 +41,8 @@ export class OtherProcesses {
   #writer: NodeJS.Timeout | undefined;
   #watcher: NodeJS.Timeout | undefined;
   #seen: Seen | null = null;
+  /** As they are at one version of the state. */
+  #rows: { readonly version: string; readonly runs: readonly RunElsewhere[] } | null = null;
   readonly #ownRuns = new Set<string>();
 
   constructor(options: OtherProcessesOptions) {
@@ -148,11 +148,18 @@ export class OtherProcesses {
     if (!state.exists) return [];
     try {
       const nowMs = now().getTime();
-      return state.notes
-        .prepare('SELECT * FROM active_runs WHERE folder = ? AND service <> ?')
-        .all(folder, this.#service)
-        .filter((row) => Math.abs(nowMs - Number(row['seen_at'])) < SILENCE_MS && isAlive(Number(row['pid'])))
-        .map((row) => readRun(String(row['run'])))
+      const { version } = state.history;
+      if (this.#rows?.version !== version) {
+        const others = 'SELECT * FROM active_runs WHERE folder = ? AND service <> ?';
+        const rows = state.notes.prepare(others).all(folder, this.#service);
+        const runs = rows.map(({ seen_at, pid, run }) => ({
+          ...{ seenMs: Number(seen_at), pid: Number(pid), run: readRun(String(run)) },
+        }));
+        this.#rows = { version, runs };
+      }
+      return this.#rows.runs
+        .filter(({ seenMs, pid }) => Math.abs(nowMs - seenMs) < SILENCE_MS && isAlive(pid))
+        .map(({ run }) => run)
         .sort((a, b) => b.startedAt.getTime() - a.startedAt.getTime());
     } catch {
       // A state that can't be read now hides a neighbour; it never breaks a status.
@@ -165,7 +172,7 @@ export class OtherProcesses {
     if (!state.exists) return nothingYet;
     try {
       // First: what is committed while we read is seen again at the next look.
-      const version = versionOf(state.notes);
+      const { version } = state.history;
       return {
         version,
         runs: this.#look(),
@@ -182,7 +189,7 @@ export class OtherProcesses {
     const before = this.#seen;
     if (!state.exists) return;
     // While a run of another is going its process may die without a word.
-    if (before?.runs.length === 0 && versionOf(state.notes) === before.version) return;
+    if (before?.runs.length === 0 && state.history.version === before.version) return;
     const after = this.#takeStock();
     if (after === null) return;
     this.#seen = after;
@@ -195,6 +202,12 @@ export class OtherProcesses {
     const hasChanged = before?.rest !== after.rest || ids(before.runs) !== ids(after.runs);
     if (hasChanged) emit({ type: 'status' });
   }
+}
+
+interface RunElsewhere {
+  readonly seenMs: number;
+  readonly pid: number;
+  readonly run: RunProgress;
 }
 
 /** What a look saw. */
@@ -214,10 +227,6 @@ const REST = `SELECT concat_ws(' ',
   (SELECT count(*) || ' ' || ifnull(max(at), 0) || ' ' || total(status = 'stored') FROM s3_uploads),
   (SELECT group_concat(value) FROM s3_notes), (SELECT count(*) || ' ' || ifnull(max(at), 0) FROM removals),
   (SELECT group_concat(value) FROM notes)) AS rest`;
-
-function versionOf(database: StateDatabase): unknown {
-  return database.prepare('PRAGMA data_version').get()?.['data_version'];
-}
 
 function ids(runs: readonly RunProgress[]): string {
   return runs.map(({ id }) => id).join(' ');

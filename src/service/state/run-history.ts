@@ -5,7 +5,8 @@
 import type { RunMark } from '../runs/activity.ts';
 import type { ErrorCode } from '../../words/errors.ts';
 import type { Drill, Run, RunKind, RunResult, RunTotal } from '../../words/run.ts';
-import { addTotal, type DrilledKind, drilledKinds, readable, readMark, readRun, readTotal } from './run-rows.ts';
+import { type DrilledKind, drilledKinds, readable, readMark, readRun } from './run-rows.ts';
+import { RunTotals } from './run-totals.ts';
 import type { TargetName } from '../../words/target-word.ts';
 import { OfThisTurn } from './of-this-turn.ts';
 import { openStateDatabase, type StateDatabase } from './state-database.ts';
@@ -37,10 +38,9 @@ export class RunHistory {
   readonly #databases: () => readonly string[];
   /** Answers of one version of the file. */
   readonly #held = new Map<string, unknown>();
-  #heldAt = '';
+  #heldAt: { readonly version: string; readonly databases: readonly string[] } = { version: '', databases: [] };
   readonly #version = new OfThisTurn(() => this.#database.version);
-  /** Counted once, and from then on what came after. */
-  #counted: Counted | null = null;
+  readonly #totals: RunTotals;
 
   /**
    * @param options.warn hears why the history is not where it should be.
@@ -57,6 +57,7 @@ export class RunHistory {
     }: { warn: (message: string) => void; folder?: string | null; databases?: () => readonly string[] },
   ) {
     this.#database = openStateDatabase(path, { warn });
+    this.#totals = new RunTotals(this.#database, folder);
     this.#warn = warn;
     this.#folder = folder;
     this.#databases = databases;
@@ -65,6 +66,11 @@ export class RunHistory {
   /** For what else is kept there. */
   get database(): StateDatabase {
     return this.#database;
+  }
+
+  /** That of the file, found once a turn. */
+  get version(): string {
+    return this.#version.get();
   }
 
   /** The parameters of `OF_US`. */
@@ -105,7 +111,9 @@ export class RunHistory {
 
   /** Newest first, in the order in which they were recorded: a clock that goes back hides no failure. */
   list(filter: RunFilter & { readonly limit: number }): readonly Run[] {
-    return filter.limit > HELD_RUNS_MAX ? this.#list(filter) : this.#hold('list', filter, () => this.#list(filter));
+    const { limit, kind, except, result, telling } = filter;
+    if (limit > HELD_RUNS_MAX) return this.#list(filter);
+    return this.#hold(`list ${kind} ${except} ${result} ${telling} ${limit}`, () => this.#list(filter));
   }
 
   #list({ limit, telling = false, ...filter }: RunFilter & { readonly limit: number }): readonly Run[] {
@@ -160,7 +168,7 @@ export class RunHistory {
 
   /** The newest backup run that succeeded, or failed with one of these codes. */
   lastJudgement(codes: readonly ErrorCode[]): Run | null {
-    return this.#hold('judgement', codes, () => this.#lastJudgement(codes));
+    return this.#hold(`judgement ${codes.join()}`, () => this.#lastJudgement(codes));
   }
 
   #lastJudgement(codes: readonly ErrorCode[]): Run | null {
@@ -176,7 +184,7 @@ export class RunHistory {
 
   /** The newest drill of a target that was not stopped, or that proved as much; of backups, or of captured moments. */
   lastDrill(target: TargetName, proof?: Drill['proof'], of: DrilledKind = 'backups'): Run | null {
-    return this.#hold('drill', { target, proof, of }, () => this.#lastDrill(target, proof, of));
+    return this.#hold(`drill ${of} ${proof} ${target}`, () => this.#lastDrill(target, proof, of));
   }
 
   #lastDrill(target: TargetName, proof: Drill['proof'] | undefined, of: DrilledKind): Run | null {
@@ -196,7 +204,7 @@ export class RunHistory {
    * backup, and any later proof counts.
    */
   openDrill(target: TargetName, of: DrilledKind = 'backups'): Run | null {
-    return this.#hold('open drill', { target, of }, () => this.#openDrill(target, of));
+    return this.#hold(`open drill ${of} ${target}`, () => this.#openDrill(target, of));
   }
 
   #openDrill(target: TargetName, of: DrilledKind): Run | null {
@@ -269,7 +277,7 @@ export class RunHistory {
   }
 
   note(key: NoteKey): string | null {
-    return this.#hold('note', key, () => this.#note(key));
+    return this.#hold(`note ${key}`, () => this.#note(key));
   }
 
   #note(key: NoteKey): string | null {
@@ -285,52 +293,9 @@ export class RunHistory {
     );
   }
 
-  /**
-   * Counts all runs that ever were: a run that is forgotten stays counted. The first call counts them all, which took 0.18 s
-   * for 260,000; each later one takes what was recorded since.
-   */
+  /** Counts all runs that ever were: a run that is forgotten stays counted. */
   totals(): readonly RunTotal[] {
-    // What is forgotten may never have been counted: another process can do both between two calls.
-    if (this.#counted?.forgotten !== this.#forgotten()) this.#counted = null;
-    this.#counted ??= this.#countAll();
-    const { totals, mark } = this.#counted;
-    const since = this.#database
-      .prepare(
-        `SELECT max(rowid) AS mark, kind, trigger, result, count(*) AS count, sum(coalesce(size_bytes, 0)) AS size_bytes
-         FROM runs WHERE rowid > $mark AND (folder IS NULL OR folder = $folder) GROUP BY kind, trigger, result`,
-      )
-      .all({ $mark: mark, $folder: this.#folder });
-    for (const row of since) {
-      addTotal(totals, readTotal(row));
-      this.#counted.mark = Math.max(this.#counted.mark, Number(row['mark']));
-    }
-    return [...totals.values()];
-  }
-
-  /** The counts of one moment: a run that is forgotten meanwhile is counted once. */
-  #countAll(): Counted {
-    return this.#database.transaction(() => {
-      const mark = this.mark();
-      const rows = this.#database
-        .prepare(
-          `SELECT kind, trigger, result, sum(count) AS count, sum(size_bytes) AS size_bytes FROM (
-             SELECT kind, trigger, result, count, size_bytes FROM forgotten_runs WHERE folder IN ('', $folder)
-             UNION ALL SELECT kind, trigger, result, 1, coalesce(size_bytes, 0) FROM runs
-               WHERE folder IS NULL OR folder = $folder)
-           GROUP BY kind, trigger, result`,
-        )
-        .all({ $folder: this.#folder });
-      const totals = new Map<string, RunTotal>();
-      for (const row of rows) addTotal(totals, readTotal(row));
-      return { totals, mark, forgotten: this.#forgotten() };
-    }, 'BEGIN');
-  }
-
-  #forgotten(): number {
-    const row = this.#database
-      .prepare("SELECT sum(count) AS count FROM forgotten_runs WHERE folder IN ('', ?)")
-      .get(this.#folder);
-    return Number(row?.['count'] ?? 0);
+    return this.#totals.count();
   }
 
   #forget(beforeMs: number): void {
@@ -354,11 +319,11 @@ export class RunHistory {
   }
 
   /** An answer holds for as long as nobody changes the file: a status asks for the same few runs each time. */
-  #hold<Answer>(what: string, parameters: unknown, ask: () => Answer): Answer {
-    const version = this.#version.get();
-    if (version !== this.#heldAt || this.#held.size >= HELD_MAX) this.#held.clear();
-    this.#heldAt = version;
-    const key = JSON.stringify([what, parameters, this.#databases()]);
+  #hold<Answer>(key: string, ask: () => Answer): Answer {
+    const [{ version }, databases, before] = [this, this.#databases(), this.#heldAt];
+    const isSame = version === before.version && isSameList(databases, before.databases);
+    if (!isSame || this.#held.size >= HELD_MAX) this.#held.clear();
+    if (!isSame) this.#heldAt = { version, databases };
     if (!this.#held.has(key)) this.#held.set(key, ask());
     return this.#held.get(key) as Answer; // asked for by the same key
   }
@@ -375,6 +340,10 @@ export class RunHistory {
   }
 }
 
+function isSameList(a: readonly string[], b: readonly string[]): boolean {
+  return a === b || (a.length === b.length && a.every((one, index) => one === b[index]));
+}
+
 /**
  * `dismissed restore`: the id of the run that a person has seen. `migrated`: when a migration of ours ended. `told open
  * folder`: the mode of the backup folder when the log said that others may look into it.
@@ -385,12 +354,4 @@ interface Removal {
   readonly backup: string;
   readonly at: Date;
   readonly why: string;
-}
-
-interface Counted {
-  readonly totals: Map<string, RunTotal>;
-  /** Up to which run. */
-  mark: number;
-  /** How many were forgotten by then. */
-  readonly forgotten: number;
 }

@@ -9,12 +9,12 @@ const hourly = { kind: 'interval', intervalMs: 3_600_000 } as const;
 const minutes = (count: number) => new Date(count * 60_000);
 
 function open(path: string) {
-  const database = openStateDatabase(path, { warn: () => {}, busyTimeoutMs: 0 });
+  const database = openStateDatabase(path, { warn: () => {} });
   const clock = { now: minutes(0) };
   return {
     database,
     clock,
-    history: new ScheduleHistory({ database: () => database, folder: '.', now: () => clock.now }),
+    history: new ScheduleHistory({ database: () => database.unwaiting, folder: '.', now: () => clock.now }),
   };
 }
 

@@ -6,7 +6,7 @@
  */
 import type { Schedule } from '../../words/schedule.ts';
 import type { ScheduleSpan } from '../runs/activity.ts';
-import type { StateDatabase } from './state-database.ts';
+import type { StateStatements } from './state-database.ts';
 
 /** How often a span that goes on is written; a missed run is told from a late one by minutes. */
 const SEEN_EVERY_MS = 60_000;
@@ -16,7 +16,7 @@ const SILENCE_MS = 5 * 60_000;
 const SPANS_MAX = 5_000;
 
 interface ScheduleHistoryOptions {
-  readonly database: () => StateDatabase;
+  readonly database: () => StateStatements;
   /** The backup folder that it is of. */
   readonly folder: string;
   readonly now: () => Date;

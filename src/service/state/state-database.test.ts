@@ -189,3 +189,20 @@ function shapeOf(path: string) {
     rows: database.query<{ n: number }, []>(`SELECT count(*) AS n FROM ${table}`).get()?.n,
   }));
 }
+
+test('of many, those that were not used lately rest, and answer as before', () => {
+  const opened = Array.from({ length: 80 }, (_, number) =>
+    openStateDatabase(join(scratch(), `${number}.sqlite`), { warn: () => {} }),
+  );
+  const notes = opened.map((database, number) => {
+    const note = database.prepare("SELECT value FROM notes WHERE key = 'own'");
+    database.prepare("INSERT INTO notes (folder, key, value) VALUES ('.', 'own', ?)").run(String(number));
+    return { note, version: database.version };
+  });
+  for (const [number, { note, version }] of notes.entries()) {
+    expect(opened[number]?.version).toBe(version);
+    expect(note.get()).toEqual({ value: String(number) });
+    expect(opened[number]?.version).toBe(version);
+  }
+  for (const database of opened) database.close();
+});

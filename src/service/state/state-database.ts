@@ -10,12 +10,12 @@
  */
 import { chmodSync, closeSync, existsSync, readdirSync, renameSync, statSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
-import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from 'node:sqlite';
+import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite';
 import { requireDescriptors } from '../../engine/disk/descriptors.ts';
 import { giveToOwnerOfFolder } from '../../engine/disk/owner.ts';
 import { makePrivateFolder } from '../../engine/disk/private-folder.ts';
 import { openNew } from '../../engine/sqlite/open-new.ts';
-import { auditTable } from '../audit/audit-table.ts';
+import { BUSY_TIMEOUT_MS, openSchema } from './state-schema.ts';
 
 /** How a backup folder is called in the state: as seen from there, so that both may move together. */
 export function folderInState(statePath: string, backupsPath: string): string {
@@ -25,8 +25,6 @@ export function folderInState(statePath: string, backupsPath: string): string {
 interface StateOptions {
   /** Hears why the state is not where it should be. */
   readonly warn: (message: string) => void;
-  /** How long a statement waits for another process; a second, if not given. */
-  readonly busyTimeoutMs?: number;
 }
 
 type Row = Record<string, SQLOutputValue>;
@@ -38,6 +36,8 @@ interface Statement {
   get(...values: Values): Row | undefined;
   run(...values: Values): { readonly lastInsertRowid: number | bigint };
 }
+
+export type StateStatements = Pick<StateDatabase, 'prepare'>;
 
 export function openStateDatabase(path: string, options: StateOptions): StateDatabase {
   return new StateDatabase(path, options);
@@ -56,6 +56,8 @@ export class StateDatabase {
   /** Device and inode of the open file; null for one in memory. */
   #inode: string | null = null;
   #prepared = new Map<string, StatementSync>();
+  /** Kept while it rests. */
+  #asksVersion: StatementSync | null = null;
   /** Counts what was written by this connection, and the files that were opened. */
   #changes = 0;
   /** In a transaction, which is begun anew as a whole. */
@@ -81,12 +83,36 @@ export class StateDatabase {
     };
   }
 
+  /** For notes that must neither wait nor fail: its statements do not wait for another process. */
+  readonly unwaiting: StateStatements = {
+    prepare: (sql) => {
+      const statement = this.prepare(sql);
+      return {
+        all: (...values) => this.#withoutWaiting(() => statement.all(...values)),
+        get: (...values) => this.#withoutWaiting(() => statement.get(...values)),
+        run: (...values) => this.#withoutWaiting(() => statement.run(...values)),
+      };
+    },
+  };
+
+  #withoutWaiting<Result>(work: () => Result): Result {
+    this.#database.exec('PRAGMA busy_timeout = 0');
+    try {
+      return work();
+    } finally {
+      this.#database.exec(`PRAGMA busy_timeout = ${BUSY_TIMEOUT_MS}`);
+    }
+  }
+
   /**
    * Another text after each change: what was read at the same version is still so. SQLite says whether another connection,
    * of whichever process, has changed the file (https://sqlite.org/pragma.html#pragma_data_version).
    */
   get version(): string {
-    const others = this.#carryOut(() => this.#statement('PRAGMA data_version').get()?.['data_version']);
+    const others = this.#carryOut(() => {
+      this.#asksVersion ??= this.#database.prepare('PRAGMA data_version');
+      return this.#asksVersion.get()?.['data_version'];
+    });
     return `${this.#changes}.${others}`;
   }
 
@@ -111,11 +137,27 @@ export class StateDatabase {
   }
 
   close(): void {
-    this.#prepared.clear();
+    awake.delete(this);
+    this.#forgetStatements();
     this.#database.close();
   }
 
+  /**
+   * Lets go of what it holds in memory but the connection: a third of a megabyte, and a process may guard a thousand
+   * databases. Closing it would flush its log to the disk, and the app would wait for that.
+   */
+  rest(): void {
+    this.#prepared.clear();
+    this.#database.exec('PRAGMA shrink_memory');
+  }
+
+  #forgetStatements(): void {
+    this.#prepared.clear();
+    this.#asksVersion = null;
+  }
+
   #statement(sql: string): StatementSync {
+    stayAwake(this);
     const known = this.#prepared.get(sql);
     if (known) return known;
     const made = this.#database.prepare(sql);
@@ -137,7 +179,7 @@ export class StateDatabase {
   /** What was kept in memory meanwhile is given up for what the file knows. */
   #tryAgain(): void {
     this.#againAtMs = Number.POSITIVE_INFINITY;
-    this.#prepared.clear();
+    this.#forgetStatements();
     this.#database.close();
     this.#database = this.#open();
   }
@@ -146,7 +188,7 @@ export class StateDatabase {
   #leave(error: unknown): boolean {
     const reason = reasonOf(error);
     if (!isDamage(error) && !isUnreadable(error)) return false;
-    this.#prepared.clear();
+    this.#forgetStatements();
     try {
       this.#database.close();
     } catch {
@@ -178,7 +220,7 @@ export class StateDatabase {
 
   #openFile(): DatabaseSync {
     const before = inodeOf(this.#path);
-    const database = openSchema(this.#path, this.#options.busyTimeoutMs);
+    const database = openSchema(this.#path);
     // Exchanged while it was opened: it counts as that other one, and at worst is opened again.
     this.#inode = before;
     return database;
@@ -207,6 +249,19 @@ export class StateDatabase {
     );
     return true;
   }
+}
+
+/** Those that were used last, the oldest first; the others rest. */
+const awake = new Set<StateDatabase>();
+const AWAKE_MAX = 32;
+
+function stayAwake(database: StateDatabase): void {
+  awake.delete(database);
+  awake.add(database);
+  const [oldest] = awake;
+  if (awake.size <= AWAKE_MAX || !oldest) return;
+  awake.delete(oldest);
+  oldest.rest();
 }
 
 /** Damaged files that were moved aside. */
@@ -261,127 +316,4 @@ function keepPrivate(path: string): void {
     giveToOwnerOfFolder(path);
   }
   if (statSync(path).uid === process.getuid?.()) chmodSync(path, 0o600);
-}
-
-function openSchema(path: string, busyTimeoutMs = 1_000): DatabaseSync {
-  const database = new DatabaseSync(path);
-  try {
-    database.exec('PRAGMA busy_timeout = 1000');
-    refuseForeign(database, path);
-    // Before anything is written: a newer version's file stays as it is.
-    refuseNewer(database, path);
-    // NORMAL in WAL mode: a commit needs no fsync, so the app's event loop never waits for the disk.
-    database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL');
-    migrate(database, path);
-    database.exec(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
-    return database;
-  } catch (error) {
-    database.close();
-    throw error;
-  }
-}
-
-/** One at least is in each state, of this version and of those before; many programs have notes. */
-const ourTables: ReadonlySet<string> = new Set(['runs', 's3_uploads', 's3_backups', 'schedule_spans']);
-
-/** Tables of another program: ours do not belong among them, and its file is not moved anywhere. */
-function refuseForeign(database: DatabaseSync, path: string): void {
-  const tables = database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
-  if (tables.length === 0 || tables.some(({ name }) => ourTables.has(String(name)))) return;
-  throw new Error(`${path} is the database of another program`);
-}
-
-function refuseNewer(database: DatabaseSync, path: string): void {
-  const version = versionOf(database);
-  if (version <= VERSION) return;
-  throw new Error(`${path} was written by a newer version of velist-backup (${version}, this one knows ${VERSION})`);
-}
-
-/** Files from before versions were noted have 0. */
-function versionOf(database: DatabaseSync): number {
-  return Number(database.prepare('PRAGMA user_version').get()?.['user_version'] ?? 0);
-}
-
-/**
- * What leads from each version to the next. A step may find its work done, by an earlier version of us or because somebody
- * removed a table: then all of them are carried out again, and each leaves what is there as it is.
- */
-const steps: readonly ((database: DatabaseSync) => void)[] = [makeTables];
-const VERSION = steps.length;
-
-/** All in one transaction: a step that fails leaves the file as it was. */
-function migrate(database: DatabaseSync, path: string): void {
-  if (versionOf(database) === VERSION && hasAllTables(database)) return;
-  database.exec('BEGIN IMMEDIATE');
-  try {
-    // Another process may have been faster, and newer.
-    refuseNewer(database, path);
-    for (const step of steps) step(database);
-    database.exec(`PRAGMA user_version = ${VERSION}; COMMIT`);
-  } catch (error) {
-    if (database.isTransaction) database.exec('ROLLBACK');
-    throw error;
-  }
-}
-
-const allTables = [
-  ...['runs', 'forgotten_runs', 's3_uploads', 's3_backups', 's3_notes', 'removals', 'notes', 'schedule_spans'],
-  ...['active_runs', 'audit'],
-];
-
-function hasAllTables(database: DatabaseSync): boolean {
-  const names = database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
-  return allTables.every((table) => names.some(({ name }) => name === table));
-}
-
-/**
- * Version 1: the tables, and the columns that files of earlier versions lack. The tables that begin with `s3_` are those of all
- * targets, by place: an older version that opens the file again must find them (docs/architecture.md, "How to add").
- */
-function makeTables(database: DatabaseSync): void {
-  database.exec(`
-    CREATE TABLE IF NOT EXISTS runs (
-      id TEXT PRIMARY KEY, kind TEXT NOT NULL, trigger TEXT NOT NULL, user TEXT, planned_at INTEGER,
-      started_at INTEGER NOT NULL, ended_at INTEGER NOT NULL, result TEXT NOT NULL, backup TEXT, size_bytes INTEGER,
-      steps TEXT NOT NULL, error TEXT, folder TEXT
-    );
-    CREATE INDEX IF NOT EXISTS runs_by_end ON runs (ended_at);
-    CREATE INDEX IF NOT EXISTS runs_by_plan ON runs (planned_at);
-    CREATE INDEX IF NOT EXISTS runs_by_kind ON runs (kind);
-    CREATE INDEX IF NOT EXISTS runs_by_result ON runs (kind, result);
-    CREATE TABLE IF NOT EXISTS forgotten_runs (
-      folder TEXT NOT NULL, kind TEXT, trigger TEXT, result TEXT, count INTEGER NOT NULL, size_bytes INTEGER NOT NULL,
-      PRIMARY KEY (folder, kind, trigger, result)
-    );
-    CREATE TABLE IF NOT EXISTS s3_uploads (
-      place TEXT, backup TEXT, status TEXT NOT NULL, at INTEGER NOT NULL, sealing TEXT, error TEXT,
-      PRIMARY KEY (place, backup)
-    );
-    CREATE TABLE IF NOT EXISTS s3_backups (
-      place TEXT, name TEXT, etag TEXT NOT NULL, manifest TEXT, fault TEXT, verification TEXT,
-      PRIMARY KEY (place, name)
-    );
-    CREATE TABLE IF NOT EXISTS s3_notes (place TEXT, key TEXT, value TEXT, PRIMARY KEY (place, key));
-    CREATE TABLE IF NOT EXISTS removals (
-      folder TEXT, backup TEXT, at INTEGER NOT NULL, why TEXT NOT NULL, PRIMARY KEY (folder, backup)
-    );
-    CREATE INDEX IF NOT EXISTS removals_by_time ON removals (at);
-    CREATE TABLE IF NOT EXISTS notes (folder TEXT, key TEXT, value TEXT, PRIMARY KEY (folder, key));
-    CREATE TABLE IF NOT EXISTS schedule_spans (
-      id INTEGER PRIMARY KEY, folder TEXT NOT NULL, began_at INTEGER NOT NULL, planned_at INTEGER NOT NULL,
-      seen_at INTEGER NOT NULL, schedule TEXT
-    );
-    CREATE TABLE IF NOT EXISTS active_runs (
-      service TEXT PRIMARY KEY, folder TEXT NOT NULL, pid INTEGER NOT NULL, seen_at INTEGER NOT NULL, run TEXT NOT NULL
-    );
-    ${auditTable}
-  `);
-  // Null in rows from before there were these columns; a run without a folder counts for every folder.
-  const added = { runs: ['folder', 'drill', 'target', 'database'], s3_uploads: ['why'], s3_backups: ['archive'] };
-  for (const [table, names] of Object.entries(added)) {
-    const columns = database.prepare(`PRAGMA table_info(${table})`).all();
-    for (const name of names)
-      if (!columns.some((column) => column['name'] === name))
-        database.exec(`ALTER TABLE ${table} ADD COLUMN ${name} TEXT`);
-  }
 }

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import type { Run } from '../../words/run.ts';
 import { RunHistory } from './run-history.ts';
-import { openStateDatabase, type StateDatabase } from './state-database.ts';
+import type { StateStatements } from './state-database.ts';
 
 interface StateOptions {
   readonly path: string;
@@ -16,7 +16,6 @@ interface StateOptions {
 export class State {
   readonly #options: StateOptions;
   #history: RunHistory | undefined;
-  #notes: StateDatabase | undefined;
 
   constructor(options: StateOptions) {
     this.#options = options;
@@ -24,7 +23,7 @@ export class State {
 
   /** Looking makes no file. */
   get exists(): boolean {
-    return existsSync(this.#options.path);
+    return this.#history !== undefined || existsSync(this.#options.path);
   }
 
   get history(): RunHistory {
@@ -33,12 +32,8 @@ export class State {
   }
 
   /** For notes that must neither wait nor fail: its statements do not wait for another process. */
-  get notes(): StateDatabase {
-    if (this.#notes) return this.#notes;
-    // The history is opened first: what is wrong with the file is said once.
-    void this.history;
-    this.#notes = openStateDatabase(this.#options.path, { warn: () => {}, busyTimeoutMs: 0 });
-    return this.#notes;
+  get notes(): StateStatements {
+    return this.history.database.unwaiting;
   }
 
   lastBackupRun(): Run | undefined {
@@ -60,7 +55,5 @@ export class State {
   close(): void {
     this.#history?.close();
     this.#history = undefined;
-    this.#notes?.close();
-    this.#notes = undefined;
   }
 }

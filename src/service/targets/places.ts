@@ -24,6 +24,7 @@ import {
 import { type DatabaseSelf, selfOf } from '../../engine/writer/self.ts';
 import type { StoreWords } from '../../engine/store/store.ts';
 import type { Log } from '../log.ts';
+import { ofList } from '../of-list.ts';
 import { OfThisTurn } from '../state/of-this-turn.ts';
 import type { KnownPlace } from './known-place.ts';
 
@@ -38,6 +39,8 @@ export interface AskedTarget {
 interface PlacesOptions {
   /** Absolute. */
   readonly database: string;
+  /** Where that leads. */
+  readonly realPath: () => string;
   readonly catalog: Catalog;
   readonly statePath: string;
   /** The configured targets beside the folder. */
@@ -62,8 +65,9 @@ type GivenId = Pick<DatabaseSelf, 'databaseId' | 'isProvisional'>;
 export class Places {
   readonly #options: PlacesOptions;
   readonly #installationPath: string;
+  #base: { readonly path: string; readonly self: DatabaseSelf } | null = null;
   #seen: { readonly key: string; readonly known: Known } | null = null;
-  #folder: { readonly known: Known; readonly backups: readonly Sourced[]; readonly owned: OwnedFolder } | null = null;
+  #folder: { readonly known: Known; readonly ownedBy: (backups: readonly Sourced[]) => OwnedFolder } | null = null;
   readonly #now = new OfThisTurn(() => this.#lookAgain());
   /** Stands in for the installation's file where that can't be written. */
   #installation: Installation | null = null;
@@ -96,10 +100,11 @@ export class Places {
   folder(backups: readonly Sourced[]): OwnedFolder {
     const known = this.#known();
     // What is known is another object as soon as a record in the folder is another one.
-    if (this.#folder?.known === known && this.#folder.backups === backups) return this.#folder.owned;
-    const owned = lookAtFolder(this.#options.catalog.folder, known.self, backups);
-    this.#folder = { known, backups, owned };
-    return owned;
+    if (this.#folder?.known !== known) {
+      const { folder } = this.#options.catalog;
+      this.#folder = { known, ownedBy: ofList((list) => lookAtFolder(folder, known.self, list)) };
+    }
+    return this.#folder.ownedBy(backups);
   }
 
   /** What a job that writes needs: the id of the installation too, and an id of our own wherever there will be a backup. */
@@ -179,9 +184,11 @@ export class Places {
   }
 
   #lookAgain(): Known {
-    const { database, catalog } = this.#options;
+    const { database, realPath, catalog } = this.#options;
     const { folder } = catalog;
-    const base = selfOf(database);
+    const path = realPath();
+    if (this.#base?.path !== path) this.#base = { path, self: selfOf(database, path) };
+    const base = this.#base.self;
     const files = [this.#installationPath, join(folder, RECORD_FILE), join(folder, OWNER_FILE)];
     const key = JSON.stringify([base.pathDigest, this.#installation?.id, ...files.map(stampOf)]);
     if (this.#seen?.key === key) return this.#seen.known;
