@@ -102,8 +102,10 @@ function freshnessAt(
   const failed = failedChecks.filter((check) => check.target === target);
   const stored = items.flatMap((item) => {
     const placement = item.placements.find((place) => place.target === target && place.status === 'stored');
-    // A foreign file holds what nobody knows, a safety backup what a restore replaced.
-    return placement && !item.foreign && !item.safety ? [{ item, at: placement.at ?? item.createdAt }] : [];
+    // A foreign file, or one from elsewhere, holds what nobody knows, a safety backup what a restore replaced.
+    return placement && !item.foreign && !item.safety && !item.arrived
+      ? [{ item, at: placement.at ?? item.createdAt }]
+      : [];
   });
   const good = stored.find(({ item }) => item.verified)?.item;
   const isRenewed = good && lastUnchangedRun?.backup === good.filename && lastUnchangedRun.endedAt > good.createdAt;
