@@ -1,6 +1,15 @@
 /** Files from elsewhere: taken in piece by piece, checked as hostile input, shown, and adopted or discarded. */
 import { expect, test } from 'bun:test';
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { ARRIVALS_FOLDER, LOCK_FILE } from '../../src/engine/format/names.ts';
@@ -294,6 +303,10 @@ test('a file of this machine with a log beside it, the live database, or none at
   expect((await refusal(() => arrivals.adoptFile(copied))).message).toContain('has a log beside it');
   expect((await refusal(() => arrivals.adoptFile(shop.databasePath))).message).toContain('the live database itself');
   expect((await refusal(() => arrivals.adoptFile(join(folder, 'none.sqlite')))).code).toBe('NO_BACKUP');
+  const inFolder = join(shop.backups, 'backup-2024-01-15T10-30-00-000Z.sqlite');
+  makeDatabase(inFolder);
+  expect((await refusal(() => arrivals.adoptFile(inFolder))).hint).toContain('by its name');
+  rmSync(inFolder);
   mkdirSync(join(folder, 'folder.sqlite'));
   expect((await refusal(() => arrivals.adoptFile(join(folder, 'folder.sqlite')))).code).toBe('NO_BACKUP');
   expect(readdirSync(shop.backups).filter((entry) => !entry.startsWith(LOCK_FILE))).toEqual([ARRIVALS_FOLDER]);

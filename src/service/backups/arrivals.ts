@@ -10,7 +10,7 @@
 import { randomUUID } from 'node:crypto';
 import { statSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
-import { basename, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { type ArrivalRecord, ArrivalsFolder } from '../../engine/catalog/arrivals.ts';
 import { freeName } from '../../engine/catalog/publish.ts';
 import { publishAsOwn } from '../../engine/catalog/own-folder.ts';
@@ -19,7 +19,7 @@ import { takeLock } from '../../engine/disk/lock.ts';
 import { DISK_RESERVE_BYTES } from '../../engine/disk/share.ts';
 import { syncFolder } from '../../engine/disk/sync-folder.ts';
 import { adoptedManifest, isAside, type Manifest } from '../../engine/format/manifest.ts';
-import { backupMoment, LOCK_FILE, manifestName } from '../../engine/format/names.ts';
+import { backupMoment, isBackupName, LOCK_FILE, manifestName } from '../../engine/format/names.ts';
 import { readHeaderOf } from '../../engine/sqlite/header.ts';
 import { HEAD_BYTES, otherForm } from '../../engine/sqlite/other-form.ts';
 import { identityOf } from '../../engine/stories/check-source.ts';
@@ -127,6 +127,10 @@ export class Arrivals implements ArrivalsPort {
     const stat = statSync(source, { throwIfNoEntry: false });
     if (!stat?.isFile()) throw new BackupError('NO_BACKUP', `there is no file ${path}`, { hint: 'Check the path.' });
     const name = basename(source);
+    if (dirname(source) === folder.path && isBackupName(name))
+      throw new BackupError('BAD_REQUEST', `${name} is in the backup folder already`, {
+        hint: `Adopt it by its name: velist-backup adopt ${name}`,
+      });
     const id = await this.#begin({ name, sizeBytes: stat.size, modifiedAt: stat.mtime }, { isEmpty: false });
     try {
       // Copied by a job: an app may have that file open, and would lose its locks if this process closed it.
