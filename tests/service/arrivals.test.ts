@@ -159,7 +159,7 @@ test('what is no database is refused by its first bytes, in words for what it is
     const { id } = await arrivals.begin({ name, sizeBytes: bytes.length });
     const { code, message, hint } = await refusal(() => arrivals.append(id, 0, bytes));
     expect(code).toBe('BAD_BACKUP');
-    expect([message.startsWith(`${name} is no whole, sound database`), hint.length > 20]).toEqual([true, true]);
+    expect([message.startsWith(`${name} is not a SQLite database: `), hint.length > 20]).toEqual([true, true]);
     expect(message).toContain(why);
     expect((await refusal(() => arrivals.check(id))).code).toBe('GONE');
   }
@@ -182,7 +182,7 @@ test('a file that was cut short, or is damaged inside, is refused and not kept',
     writeFileSync(join(folder, name), content);
     const id = await send(shop.service, join(folder, name));
     const { code, message, hint } = await refusal(() => shop.service.arrivals.check(id));
-    expect([code, message.startsWith(`${name} is no whole, sound database: `)]).toEqual(['BAD_BACKUP', true]);
+    expect([code, message.startsWith(`${name} is damaged or not whole: `)]).toEqual(['BAD_BACKUP', true]);
     expect(hint).toContain('Nothing of it was kept');
     expect((await refusal(() => shop.service.arrivals.adopt(id))).code).toBe('GONE');
     expect((await refusal(() => shop.service.arrivals.adoptFile(join(folder, name)))).code).toBe('BAD_BACKUP');

@@ -6,7 +6,7 @@
 /** How many bytes are looked at. */
 export const HEAD_BYTES = 32;
 
-interface OtherForm {
+export interface OtherForm {
   /** What it is, in words that follow "the file does not begin like a SQLite database: ". */
   readonly what: string;
   readonly hint: string;
@@ -14,6 +14,8 @@ interface OtherForm {
 
 /** https://sqlite.org/fileformat2.html#the_database_header */
 const SQLITE = Buffer.from('SQLite format 3\0');
+
+export const EMPTY: OtherForm = { what: 'it is empty', hint: 'Copy it again from where it came from.' };
 
 const UNKNOWN: OtherForm = {
   what: 'it is another kind of file, or a database that is encrypted (SQLCipher, SEE)',
@@ -58,6 +60,6 @@ const forms: readonly (OtherForm & { readonly begins: readonly Buffer[] })[] = [
 export function otherForm(head: Uint8Array): OtherForm | null {
   const starts = (start: Buffer) => start.equals(head.subarray(0, start.length));
   if (starts(SQLITE)) return null;
-  if (head.length === 0) return { what: 'it is empty', hint: 'Copy it again from where it came from.' };
+  if (head.length === 0) return EMPTY;
   return forms.find(({ begins }) => begins.some(starts)) ?? UNKNOWN;
 }

@@ -21,7 +21,7 @@ import { syncFolder } from '../../engine/disk/sync-folder.ts';
 import { adoptedManifest, isAside, type Manifest } from '../../engine/format/manifest.ts';
 import { backupMoment, isBackupName, LOCK_FILE, manifestName } from '../../engine/format/names.ts';
 import { readHeaderOf } from '../../engine/sqlite/header.ts';
-import { HEAD_BYTES, otherForm } from '../../engine/sqlite/other-form.ts';
+import { EMPTY, HEAD_BYTES, type OtherForm, otherForm } from '../../engine/sqlite/other-form.ts';
 import { identityOf } from '../../engine/stories/check-source.ts';
 import type { FileFindings } from '../../engine/stories/verify.ts';
 import { BackupError } from '../../words/errors.ts';
@@ -63,7 +63,7 @@ export class Arrivals implements ArrivalsPort {
   }
 
   async begin(file: Begun): Promise<{ readonly id: string }> {
-    if (file.sizeBytes <= 0) throw notSound(file.name, 'the file is empty', 'Copy it again from where it came from.');
+    if (file.sizeBytes <= 0) throw noDatabase(shownName(file.name), EMPTY);
     return { id: await this.#begin(file) };
   }
 
@@ -141,8 +141,8 @@ export class Arrivals implements ArrivalsPort {
           ...{ retention: this.#parts.retention.ofFolder(), lockWaitMs: waits.lockMs, self: places.self },
         })
         .catch((error: unknown) => {
-          const { code, message, hint } = BackupError.from(error);
-          throw code === 'VERIFY_FAILED' ? notSound(name, message, hint, error) : error;
+          const known = BackupError.from(error);
+          throw known.code === 'VERIFY_FAILED' ? notSound(name, known, known.hint) : known;
         });
       const arrival = await this.check(id);
       return { arrival, backup: await this.adopt(id, user === undefined ? {} : { user }) };
@@ -157,8 +157,7 @@ export class Arrivals implements ArrivalsPort {
     await this.#parts.claims.requireOwnFolder();
     this.#folder.sweep(now(), warnOnce);
     await this.#requireRoom(sizeBytes);
-    const shown = visibleLine(name).trim().slice(0, NAME_LETTERS_MAX) || 'a file without a name';
-    const record = { name: shown, sizeBytes, modifiedAt: modifiedAt?.toISOString() ?? null, checked: null };
+    const record = { name: shownName(name), sizeBytes, modifiedAt: modifiedAt?.toISOString() ?? null, checked: null };
     return await this.#folder.begin(record, warnOnce, options).catch((error: unknown) => {
       throw explainFolderError(error, catalog.folder);
     });
@@ -180,7 +179,7 @@ export class Arrivals implements ArrivalsPort {
     const other = otherForm(bytes.subarray(0, HEAD_BYTES));
     if (!other) return;
     await this.#folder.remove(id);
-    throw notSound(name, `it does not begin like a SQLite database: ${other.what}`, other.hint);
+    throw noDatabase(name, other);
   }
 
   /** What did not pass is not kept. */
@@ -190,7 +189,7 @@ export class Arrivals implements ArrivalsPort {
     if (error.code === 'CHECK_GAVE_UP') return error;
     const hint =
       'Nothing of it was kept. It may have been cut short on its way, or copied while an app was writing to it: make the copy with `velist-backup backup`, or with the .backup command of sqlite3.';
-    return notSound(name, error.message, hint, error);
+    return notSound(name, error, hint);
   }
 
   #shown(id: string, record: ArrivalRecord, found: FileFindings, all: readonly KnownBackup[]): Arrival {
@@ -323,8 +322,18 @@ function momentOf({ name, modifiedAt }: ArrivalRecord, now: Date): Date {
   return told <= now && told.getUTCFullYear() >= 1990 ? told : now;
 }
 
-function notSound(name: string, why: string, hint: string, cause?: unknown): BackupError {
-  return new BackupError('BAD_BACKUP', `${name} is no whole, sound database: ${why}`, { hint, cause });
+/** One line, whoever made it up. */
+function shownName(name: string): string {
+  return visibleLine(name).trim().slice(0, NAME_LETTERS_MAX) || 'a file without a name';
+}
+
+function noDatabase(name: string, { what, hint }: OtherForm): BackupError {
+  return new BackupError('BAD_BACKUP', `${name} is not a SQLite database: ${what}`, { hint });
+}
+
+function notSound(name: string, error: BackupError, hint: string): BackupError {
+  const why = error.message.replace(/^the integrity check failed: /, '');
+  return new BackupError('BAD_BACKUP', `${name} is damaged or not whole: ${why}`, { hint, cause: error });
 }
 
 function badRequest(message: string): BackupError {
