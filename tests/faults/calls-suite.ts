@@ -82,7 +82,7 @@ async function attack(scene: Scene, random: Random, report: CallsReport, options
   scene.end();
 }
 
-function nameOf({ kind, call }: Fault): string {
+export function nameOf({ kind, call }: Fault): string {
   return `${kind} at ${call.name} #${call.nth}`;
 }
 
@@ -102,7 +102,7 @@ const shortenable: ReadonlySet<string> = new Set(
   [...callForms.values()].filter(({ length }) => length !== undefined).map(({ name }) => name),
 );
 
-function faultsOf(call: Call): readonly Fault[] {
+export function faultsOf(call: Call): readonly Fault[] {
   const form = call.name.split(' ', 1)[0] ?? '';
   const takesRoom = [...callForms.values()].some(({ name, takesRoom: does }) => name === form && does);
   const kinds: readonly FaultKind[] = [
@@ -118,7 +118,7 @@ function faultsOf(call: Call): readonly Fault[] {
 }
 
 /** First a call by its name, then which of that name, then a fault: a hundred writes to one file are no hundred calls. */
-function draw(faults: readonly Fault[], random: Random, wanted: number | null): readonly Fault[] {
+export function draw(faults: readonly Fault[], random: Random, wanted: number | null): readonly Fault[] {
   if (wanted === null) return faults;
   const byName = new Map<string, Fault[]>();
   for (const fault of faults) byName.set(fault.call.name, [...(byName.get(fault.call.name) ?? []), fault]);

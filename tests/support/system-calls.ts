@@ -103,6 +103,7 @@ export function withoutChance(path: string): string {
     .replaceAll(/backup-\d{4}-\d{2}-\d{2}T[\d-]+Z/g, 'BACKUP')
     .replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, 'ID')
     .replaceAll(/\.velist-restore-\w{6}/g, '.velist-restore-R')
+    .replaceAll(/\b[0-9a-f]{16}\b/g, 'N')
     .replaceAll(/\d{2,}/g, 'N');
 }
 

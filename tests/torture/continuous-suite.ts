@@ -2,7 +2,8 @@
  * Continuous backup under attack: the users of the torture write, checkpoint, read old moments, come and go, while every
  * commit is captured, the replicator is killed again and again, and moments are restored: the newest, and those of before.
  * Each restored moment must be whole, be exactly the transactions 1 to n, and hold at least what was committed when its
- * capture was asked for, and at most what was committed when it was answered.
+ * capture was asked for, and at most what was committed when it was answered. Now and then the database is replaced by an
+ * earlier moment, online and in place, or the app leaves WAL mode after a pause.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,6 +15,7 @@ import { removePause, writePause } from '../../src/engine/replication/pause.ts';
 import type { WishedMoment } from '../../src/engine/replication/plan.ts';
 import type { StreamStatus } from '../../src/engine/replication/status.ts';
 import type { ReplicateNews } from '../../src/engine/stories/replicate.ts';
+import { startSqlProcess } from '../support/sql-process.ts';
 import { type Actor, startActor } from '../support/torture-actors.ts';
 import {
   type Acknowledged,
@@ -23,6 +25,7 @@ import {
   makeLedger,
   readAcknowledged,
 } from '../support/torture-ledger.ts';
+import { startJob } from '../support/torture-jobs.ts';
 import { type Random, seededRandom } from '../support/torture-random.ts';
 import { drawScenario, type Scenario, type ScenarioName } from './scenarios.ts';
 
@@ -38,6 +41,8 @@ export interface ContinuousTally {
   restores: number;
   kills: number;
   pauses: number;
+  /** The database was replaced by a moment, beside its users and without them; the app left WAL mode and came back. */
+  replaced: { online: number; inPlace: number; modes: number };
   /** How often the log had to be let go for long, which is no fault. */
   letGo: number;
   /** Commits of an app without a busy timeout that failed. */
@@ -51,13 +56,18 @@ interface PromisedMoment {
   readonly bookmark: string;
   readonly before: readonly Acknowledged[];
   readonly after: readonly Acknowledged[];
+  /** No restore took transactions back before it. */
+  readonly isGapless: boolean;
 }
 
 const INTERVAL_MS = 100;
 const FLUSH_WAIT_MS = 60_000;
+const SETTLED_MS_MAX = 60_000;
 const HELD_OFF_SHARE = 0.005;
 /** One that never rests is faster than any capture beside it on two cores, and tests the limit of the log alone. */
 const PER_SECOND_MAX = 1_000;
+/** The database is in use, or the app gave it another page size since: then it is replaced in place alone. */
+const REFUSED: ReadonlySet<string> = new Set(['BUSY', 'PAGE_SIZE_DIFFERS']);
 const HOUR_MS = 3_600_000;
 
 export async function playContinuous(
@@ -78,6 +88,7 @@ export async function playContinuous(
 
 class Round {
   readonly #database: string;
+  readonly #backups: string;
   readonly #stream: string;
   readonly #acknowledgements: string;
   readonly #scenario: Scenario;
@@ -92,17 +103,19 @@ class Round {
   #status: StreamStatus | null = null;
   #rebasedAt: string | null = null;
   #calls = 0;
+  #isGapless = true;
 
   constructor(place: string, scenario: Scenario, random: Random, tally: ContinuousTally, what: string) {
     this.#place = place;
     this.#database = join(place, 'ledger.sqlite');
-    this.#stream = join(place, 'continuous');
+    this.#backups = join(place, 'backups');
+    this.#stream = join(this.#backups, 'continuous');
     this.#acknowledgements = join(place, 'acknowledged');
     [this.#scenario, this.#random, this.#tally, this.#what] = [scenario, random, tally, what];
     makeLedger(this.#database, scenario.form);
     makeAcknowledgements(this.#acknowledgements, scenario.writers.length);
     writeFileSync(join(place, 'failed'), '');
-    mkdirSync(join(place, 'restored'));
+    for (const name of ['restored', 'backups']) mkdirSync(join(place, name));
     this.#worker = new Worker({
       ...{ kind: 'replicate' as const, request: {}, environment: { PATH: process.env['PATH'] ?? '' } },
       times: { beatMs: 1_000, silenceMs: 30_000, firstDelayMs: 10, delayMsMax: 100, stopMs: 20_000 },
@@ -121,6 +134,7 @@ class Round {
       if (this.#random.chance(killChance)) this.#kill();
       if (this.#random.chance(0.05)) await this.#pause();
       if (this.#random.chance(0.25)) await this.#restoreOne();
+      if (this.#random.chance(0.15)) await this.#replace();
       await sleep(this.#random.between(0, 200));
     }
     await this.#endActors();
@@ -160,7 +174,8 @@ class Round {
       const news = await this.#flush();
       if (news?.type === 'flushed') {
         this.#tally.captures++;
-        this.#promised.push({ bookmark: news.bookmark, before, after: this.#acknowledged() });
+        const after = this.#acknowledged();
+        this.#promised.push({ bookmark: news.bookmark, before, after, isGapless: this.#isGapless });
         return;
       }
       await sleep(50);
@@ -189,6 +204,77 @@ class Round {
     removePause(this.#stream);
   }
 
+  /** Something that no capture can follow, as people do it; the stream must know, and go on. */
+  async #replace(): Promise<void> {
+    const { special, writers } = this.#scenario;
+    // Whom a replacement may hold up fails there, and what failed may be captured and taken back.
+    if (special !== undefined || writers.some(({ busyTimeoutMs }) => busyTimeoutMs === 0)) return;
+    const way = this.#random.pick(['online', 'in place', 'modes'] as const);
+    if (way === 'modes') return await this.#leaveWalMode();
+    const moment = this.#promised[this.#random.between(0, this.#promised.length - 1)];
+    if (moment === undefined) return;
+    const source = join(this.#place, 'source.sqlite');
+    try {
+      await materialize(this.#stream, { txid: BigInt(`0x${moment.bookmark}`) }, source);
+      if (way === 'online') await this.#putBack(source, 'online');
+      else {
+        await this.#endActors();
+        await this.#putBack(source, 'offline');
+        await this.#startActors();
+      }
+      await this.#settle();
+    } finally {
+      rmSync(source, { force: true });
+    }
+  }
+
+  async #putBack(source: string, mode: 'online' | 'offline'): Promise<void> {
+    const request = {
+      ...({ kind: 'restore', source, sourceName: 'moment', sha256: null, mode, to: null, expected: null } as const),
+      ...{ databasePath: this.#database, folder: this.#backups, user: null, lockWaitMs: 10_000 },
+      retention: { count: 1, startBurstMs: 0 },
+    };
+    const { error } = await startJob(request, () => {}).ended;
+    const { replaced } = this.#tally;
+    if (error === null) {
+      replaced[mode === 'online' ? 'online' : 'inPlace']++;
+      this.#isGapless = false;
+    } else if (!REFUSED.has(error.code)) this.#complain(`${mode}: ${error.code}: ${error.message}`);
+  }
+
+  /** Paused, the app may leave WAL mode, also for good while the stream wants to go on. */
+  async #leaveWalMode(): Promise<void> {
+    writePause(this.#stream, { reason: 'asked', since: new Date().toISOString(), user: null });
+    await this.#endActors();
+    while (this.#status?.phase !== 'paused') await sleep(10);
+    if (this.#random.chance(0.3)) this.#kill();
+    const pageSize = this.#random.pick([null, 512, 4096, 65_536]);
+    await using app = startSqlProcess(this.#database);
+    await app.run('PRAGMA busy_timeout = 10000');
+    const [row] = await app.run('PRAGMA journal_mode = DELETE');
+    if (row?.['journal_mode'] !== 'delete') this.#complain(`paused, WAL mode could not be left: ${JSON.stringify(row)}`);
+    if (pageSize !== null) {
+      await app.run(`PRAGMA page_size = ${pageSize}`);
+      await app.run('VACUUM');
+    }
+    if (this.#random.chance(0.5)) removePause(this.#stream);
+    await sleep(this.#random.between(0, 300));
+    await app.run('PRAGMA journal_mode = WAL');
+    removePause(this.#stream);
+    this.#tally.replaced.modes++;
+    await this.#startActors();
+    await this.#settle();
+  }
+
+  /** What a restore took back shows in a writer's number until its next commit. */
+  async #settle(): Promise<void> {
+    const before = this.#acknowledged();
+    const untilMs = performance.now() + SETTLED_MS_MAX;
+    const isSettled = () => this.#acknowledged().every(({ n }, writer) => n >= (before[writer]?.n ?? 0) + 2);
+    while (!isSettled() && performance.now() < untilMs) await sleep(20);
+    if (!isSettled()) this.#complain(`a writer did not commit for ${SETTLED_MS_MAX} ms`);
+  }
+
   #kill(): void {
     const { pid } = this.#worker;
     if (pid === undefined) return;
@@ -209,7 +295,8 @@ class Round {
     const mayFail = this.#scenario.special === 'failing fsync';
     try {
       await materialize(this.#stream, wish, to);
-      const judged = judgeLedger(to, { unwritten: true, gapless: !mayFail });
+      const isGapless = 'latest' in wish ? this.#isGapless : (promised?.isGapless ?? true);
+      const judged = judgeLedger(to, { unwritten: true, gapless: isGapless && !mayFail });
       const after = 'latest' in wish || mayFail ? this.#acknowledged() : (promised?.after ?? null);
       const complaint = judged.complaint ?? outOfTime(judged.last, promised?.before ?? [], mayFail ? null : after);
       if (complaint !== null) this.#complain(`${what}: ${complaint}`);
@@ -223,8 +310,10 @@ class Round {
   async #startActors(): Promise<void> {
     const { writers, others, form, special } = this.#scenario;
     const [path, acknowledgements] = [this.#database, this.#acknowledgements];
+    const acknowledged = this.#acknowledged();
     for (const [writer, traits] of writers.entries()) {
-      const own = { path, seed: this.#random.seed(), writer, acknowledgements, lastNumber: 0 };
+      const lastNumber = acknowledged[writer]?.n ?? 0;
+      const own = { path, seed: this.#random.seed(), writer, acknowledgements, lastNumber };
       const failing = special === 'failing fsync' && { failures: join(this.#place, 'failed') };
       const form_ = {
         role: 'writer' as const,
@@ -283,6 +372,7 @@ export function emptyTally(): ContinuousTally {
     restores: 0,
     kills: 0,
     pauses: 0,
+    replaced: { online: 0, inPlace: 0, modes: 0 },
     letGo: 0,
     heldOff: 0,
     rebased: {},

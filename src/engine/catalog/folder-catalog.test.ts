@@ -15,7 +15,7 @@ import {
 import { dirname, join } from 'node:path';
 import { makeDatabase, manifestOf, refusal, scratchFolders } from '../../../tests/support/scratch.ts';
 import { lateLogName, lateLogSetAside, nameBackup, STAGING_FOLDER } from '../format/names.ts';
-import { Catalog } from './folder-catalog.ts';
+import { Catalog , inOrder } from './folder-catalog.ts';
 
 const scratch = scratchFolders();
 const at = (text: string) => new Date(`2024-01-15T${text}Z`);
@@ -47,6 +47,13 @@ test('order is by sequence, although the clock jumped back between the runs', as
   const second = await addBackup(catalog, '18:00:00.000', { sequence: 2 });
   const afterTheJump = await addBackup(catalog, '09:00:00.000', { sequence: 3 });
   expect(await names(catalog)).toEqual([afterTheJump, second, first]);
+});
+
+test('of two backups with one number, which two machines gave, the later one is the newer', () => {
+  const backup = (moment: string) => ({ name: moment, createdAt: at(moment), manifest: { sequence: 5 } });
+  const [earlier, later] = [backup('12:00:00.100'), backup('12:00:00.900')];
+  expect(inOrder([earlier, later])).toEqual([later, earlier]);
+  expect(inOrder([later, earlier])).toEqual([later, earlier]);
 });
 
 test('foreign and adopted backups stand where their moment falls among the numbered ones', async () => {

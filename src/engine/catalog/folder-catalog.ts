@@ -360,11 +360,17 @@ async function readManifestFile(
   }
 }
 
-/** Newest first, by the numbers in the manifests; those without one stand where their moment falls. */
+/**
+ * Newest first, by the numbers in the manifests; those without one stand where their moment falls. Two machines may have
+ * given the same number, if neither knew of the other's backup: then the moments decide.
+ */
 export function inOrder<Kind extends Ordered>(backups: readonly Kind[]): readonly Kind[] {
   const byName = (a: Kind, b: Kind) => (a.name < b.name ? -1 : 1);
+  const byMoment = (a: Kind, b: Kind) => a.createdAt.getTime() - b.createdAt.getTime() || byName(a, b);
   const numbered = backups.filter((backup) => backup.manifest?.sequence);
-  const oldestFirst = numbered.sort((a, b) => (a.manifest?.sequence ?? 0) - (b.manifest?.sequence ?? 0));
+  const oldestFirst = numbered.sort(
+    (a, b) => (a.manifest?.sequence ?? 0) - (b.manifest?.sequence ?? 0) || byMoment(a, b),
+  );
   for (const other of backups.filter((backup) => !backup.manifest?.sequence).sort(byName)) {
     const after = oldestFirst.findLastIndex((backup) => backup.createdAt <= other.createdAt);
     oldestFirst.splice(after + 1, 0, other);

@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test';
 import { manifestOf } from '../../../tests/support/scratch.ts';
 import { BackupError } from '../../words/errors.ts';
+import type { Backup } from '../../engine/catalog/folder-catalog.ts';
 import type { KnownBackup } from '../backups/backup-item.ts';
 import type { ServiceContext } from '../context.ts';
 import type { RemoteTarget } from '../targets/remote-target.ts';
@@ -79,6 +80,16 @@ test('a target that is listed while the backup is made is compared with it after
   const { scene, ask, make } = rebuilt();
   await ask();
   scene.listTarget();
+  await make();
+  expect(scene.changed).toEqual(expected);
+});
+
+test('what a target alone holds was there before, also if it bears the higher number', async () => {
+  const { scene, ask, make } = rebuilt();
+  await ask();
+  scene.unseen = [];
+  const { path: _, ...elsewhere } = before as Backup;
+  scene.known = [{ ...elsewhere, target: 's3', etag: '' } as KnownBackup, made];
   await make();
   expect(scene.changed).toEqual(expected);
 });

@@ -146,8 +146,10 @@ export class Losses {
 
   #lossIn(name: string, backups: readonly KnownBackup[]): LossMark | null {
     const index = backups.findIndex((backup) => backup.name === name);
-    const [backup, ...earlier] = index < 0 ? [] : backups.slice(index);
+    const backup = backups[index];
     if (!backup?.manifest || backup.manifest.loss) return null;
+    // It was numbered without those that are elsewhere alone: they were made before it, whatever their numbers say.
+    const earlier = backups.filter((other, at) => at > index || (at < index && !isHere(other)));
     const own = this.#ownChange();
     // What we did after it was made excuses nothing in it.
     const ownChange = own !== null && own.at <= backup.createdAt ? own : null;
