@@ -164,6 +164,10 @@ test('what is no database is refused by its first bytes, in words for what it is
     expect((await refusal(() => arrivals.check(id))).code).toBe('GONE');
   }
   expect((await refusal(() => arrivals.begin({ name: 'empty.sqlite', sizeBytes: 0 }))).message).toContain('is empty');
+  const recorded = shop.service.getAudit({ limit: 100 });
+  expect(recorded.map(({ act, subject, result }) => [act, subject, result])).toEqual(
+    wrong.map(([name]) => ['adopt', name, 'failed']).toReversed(),
+  );
   expect(left(shop)).toEqual([]);
 });
 

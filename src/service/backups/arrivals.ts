@@ -179,17 +179,22 @@ export class Arrivals implements ArrivalsPort {
     const other = otherForm(bytes.subarray(0, HEAD_BYTES));
     if (!other) return;
     await this.#folder.remove(id);
-    throw noDatabase(name, other);
+    throw this.#refused(name, noDatabase(name, other));
   }
 
   /** What did not pass is not kept. */
   async #explain(id: string, { name }: ArrivalRecord, error: BackupError): Promise<BackupError> {
     if (error.code !== 'VERIFY_FAILED' && error.code !== 'CHECK_GAVE_UP') return error;
     await this.#folder.remove(id);
-    if (error.code === 'CHECK_GAVE_UP') return error;
+    if (error.code === 'CHECK_GAVE_UP') return this.#refused(name, error);
     const hint =
       'Nothing of it was kept. It may have been cut short on its way, or copied while an app was writing to it: make the copy with `velist-backup backup`, or with the .backup command of sqlite3.';
-    return notSound(name, error, hint);
+    return this.#refused(name, notSound(name, error, hint));
+  }
+
+  #refused(name: string, error: BackupError): BackupError {
+    this.#context.audit.failed({ act: 'adopt', subject: name }, error);
+    return error;
   }
 
   #shown(id: string, record: ArrivalRecord, found: FileFindings, all: readonly KnownBackup[]): Arrival {
