@@ -105,6 +105,7 @@ export function versionsOfPeers(): Readonly<Record<string, string>> {
     sqlite3: versionOf('sqlite3'),
     'better-sqlite3': betterSqliteVersion(),
     sqlite3_rsync: versionOf('sqlite3_rsync'),
+    litestream: versionOf('litestream', 'version'),
   };
   return Object.fromEntries(Object.entries(versions).map(([name, version]) => [name, version ?? 'not found']));
 }
@@ -156,10 +157,10 @@ function outputOf(command: string, argv: readonly string[], signal?: AbortSignal
   });
 }
 
-function versionOf(command: string): string | null {
+function versionOf(command: string, asked = '--version'): string | null {
   try {
     return (
-      execFileSync(command, ['--version'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).split(/\s/)[0] ??
+      execFileSync(command, [asked], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).split(/\s/)[0] ??
       ''
     );
   } catch {

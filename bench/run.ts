@@ -2,10 +2,10 @@
  * Measures ours against the peers, side by side on generated databases, and writes docs/benchmarks/.
  *
  *     bun bench/run.ts [--megabytes 1024] [--seconds 30] [--rounds 3] [--only stall,speed,facts,idle,restore,app,offsite,requests,
- *         seal,restoreFile,scale] [--folder DIR] [--report DIR]
+ *         seal,restoreFile,scale,continuous] [--folder DIR] [--report DIR]
  *
  * `--seconds` is the length of one slice beside a writer, `--folder` the disk that is measured, `--report` where the
- * tables go instead of docs/benchmarks. Linux only. The whole of it takes about three quarters of an hour on 1 GB; keep
+ * tables go instead of docs/benchmarks. Linux only. The whole of it takes about an hour on 1 GB; keep
  * the machine quiet meanwhile.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -15,6 +15,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { Bench, Part } from './bench.ts';
 import { app } from './parts/app.ts';
+import { continuous } from './parts/continuous.ts';
 import { facts } from './parts/facts.ts';
 import { idle } from './parts/idle.ts';
 import { offsite } from './parts/offsite.ts';
@@ -28,7 +29,7 @@ import { stall } from './parts/stall.ts';
 import { circumstances, readResults, type Result, writeReport } from './report.ts';
 
 const parts: ReadonlyMap<string, Part<unknown>> = new Map(
-  Object.entries({ stall, speed, facts, idle, restore, app, offsite, requests, seal, restoreFile, scale }),
+  Object.entries({ stall, speed, facts, idle, restore, app, offsite, requests, seal, restoreFile, scale, continuous }),
 );
 
 const { values } = parseArgs({

@@ -345,6 +345,15 @@ test('a drill tells what it proved and how long it took, and exits 4 when an ass
   expect(JSON.parse((await cli('drill --json', { service })).stdout)).toMatchObject({ ok: false });
 });
 
+test('a drill that was refused is told as not begun, and not as a restore that fails', async () => {
+  const service = createFakeService();
+  service.behaviour.runError = { code: 'BUSY', message: 'another program runs a drill here', hint: 'Try later.' };
+  const { code, stdout } = await cli('drill', { service });
+  expect([code, stdout]).toEqual([1, 'local: not begun: another program runs a drill here\nTry later.\n']);
+  const answer = JSON.parse((await cli('drill --json', { service })).stdout);
+  expect(answer).toMatchObject({ ok: false, drills: [{ result: 'refused' }] });
+});
+
 test('the doctor exits 1 when somebody should act, and asks the bucket where it is told to', async () => {
   const good = await cli('doctor');
   expect([good.code, good.calls]).toEqual([0, ['getStatus', 'diagnose', 'close']]);

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { refusal, scratchFolders } from '../../tests/support/scratch.ts';
 import { loadEnvironment, type Variables } from './env.ts';
@@ -448,6 +448,39 @@ test('a sealing that would do nothing is refused; with a bucket S3 may be off fo
     'S3_BUCKET: is missing; BACKUP_S3_ENABLED=true needs the name of a bucket',
   ]);
   expect(loadEnvironment({ BACKUP_COMPRESSION: 'none' }).backup.sealing.compression).toBe('none');
+});
+
+test('a place that was set up on the page counts for the sealing, as does a file of which nobody can tell', async () => {
+  const folder = newFolder();
+  const statePath = join(folder, 'state', 'velist-backup.sqlite');
+  const sealed = { BACKUP_COMPRESSION: 'zstd', BACKUP_STATE_PATH: statePath };
+  const isTaken = () => loadEnvironment(sealed).backup.sealing.compression === 'zstd';
+  expect(await faults(sealed)).toHaveLength(1);
+  mkdirSync(join(folder, 'state'));
+  expect(await faults(sealed)).toHaveLength(1);
+  const file = join(folder, 'state', 'other.credentials.json');
+  // All was taken away again, or nothing that copies go to was set up.
+  for (const entries of [{}, { backups: {} }, { backups: { webhook: { url: 'https://hooks.example.com/x' } } }]) {
+    writeFileSync(file, JSON.stringify(entries));
+    expect(await faults(sealed)).toHaveLength(1);
+  }
+  for (const entries of [{ a: {}, b: { s3: { bucket: 'mine' } } }, { a: { folder: { path: '/mnt/nas' } } }]) {
+    writeFileSync(file, JSON.stringify(entries));
+    expect(isTaken()).toBe(true);
+  }
+  for (const text of ['{ "a', '[null]', 'null']) {
+    writeFileSync(file, text);
+    expect(isTaken()).toBe(true);
+  }
+  rmSync(file);
+  mkdirSync(file);
+  expect(isTaken()).toBe(true);
+  rmdirSync(file);
+  Bun.spawnSync(['mkfifo', file]);
+  expect(isTaken()).toBe(true);
+  rmSync(file);
+  symlinkSync(join(folder, 'nowhere'), file);
+  expect(await faults(sealed)).toHaveLength(1);
 });
 
 test('how S3 keeps the copies is passed on; what would do nothing is refused', async () => {

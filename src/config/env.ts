@@ -48,7 +48,7 @@ export interface Environment {
     readonly statePath: string;
     /** Whether a backup that lost much raises an alarm, and what much is. */
     readonly loss: { readonly isOn: boolean; readonly percent: number; readonly rows: number };
-    /** How every commit is captured; null where none is. */
+    /** How every commit is captured; null if none is. */
     readonly continuous: {
       readonly intervalMs: number;
       readonly windowsMs: readonly number[];

@@ -2,8 +2,9 @@
  * Settings that are right one by one and wrong together: what would do nothing, or not what somebody believes. A line for
  * each, as `loadEnvironment` tells faults.
  */
-import { readdirSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { closeSync, constants, openSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { errnoCode } from '../words/errors.ts';
 import { CREDENTIALS_ENDING } from './page-settings.ts';
 import type { Values } from './read-settings.ts';
 import type { Setting, Variables } from './setting.ts';
@@ -79,7 +80,7 @@ function faultsOfMetricsToken(values: Values['server']): readonly string[] {
  * there, by then, for one of the databases with a state in that folder.
  */
 function inertSealing({ database, s3, folder, place }: Values): readonly string[] {
-  if (s3.bucket !== null || s3.enabled || folder.path !== null || hasSetUp(place.statePath)) return [];
+  if (s3.bucket !== null || s3.enabled || folder.path !== null || mayHaveSetUp(place.statePath)) return [];
   const set = [
     ...(database.compression === 'none' ? [] : ['BACKUP_COMPRESSION']),
     ...(database.encryptionRecipient.length === 0 ? [] : ['BACKUP_ENCRYPTION_RECIPIENT']),
@@ -90,11 +91,32 @@ function inertSealing({ database, s3, folder, place }: Values): readonly string[
   );
 }
 
-function hasSetUp(statePath: string): boolean {
+/** Also true if that cannot be told: an app that was sealing its copies must not stay down for that. */
+function mayHaveSetUp(statePath: string): boolean {
+  const folder = dirname(statePath);
+  return unlessMissing(() =>
+    readdirSync(folder).some(
+      (name) => name.endsWith(CREDENTIALS_ENDING) && unlessMissing(() => namesPlace(join(folder, name))),
+    ),
+  );
+}
+
+function namesPlace(path: string): boolean {
+  // A pipe would hold us up.
+  const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    return readdirSync(dirname(statePath)).some((name) => name.endsWith(CREDENTIALS_ENDING));
-  } catch {
-    return false;
+    const entries: readonly object[] = Object.values(JSON.parse(readFileSync(file, 'utf8')));
+    return entries.some((entry) => 's3' in entry || 'folder' in entry);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function unlessMissing(look: () => boolean): boolean {
+  try {
+    return look();
+  } catch (error) {
+    return errnoCode(error) !== 'ENOENT';
   }
 }
 

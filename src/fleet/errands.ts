@@ -1,7 +1,7 @@
 /**
  * What one person asks of many databases at once: to back up, or to check the newest backup. A few of them are worked on at
- * a time and the others wait, here and not in the page, so that they go on when it is closed. How each went is kept for a
- * while: whoever looks sees the same.
+ * a time, each at one errand, and the others wait, here and not in the page, so that they go on when it is closed. How each
+ * went is kept for a while: whoever looks sees the same.
  */
 import { AsyncResource } from 'node:async_hooks';
 import { BackupError, publicError } from '../words/errors.ts';
@@ -16,37 +16,51 @@ interface Errand {
   readonly detail: string | null;
 }
 
+/** One that waits, or is worked on. */
+interface Open {
+  readonly act: ErrandAct;
+  /** Answers what went wrong; null if nothing did. */
+  readonly work: () => Promise<string | null>;
+}
+
 const AT_ONCE_MAX = 4;
 const SHOWN_MS = 600_000;
 
 export class Errands {
   readonly #nowMs: () => number;
-  readonly #known = new Map<string, Errand & { readonly endedAtMs: number | null }>();
-  readonly #waiting: (() => Promise<void>)[] = [];
+  /** By database, each in the order in which they were asked. The database that has waited longest is the first. */
+  readonly #open = new Map<string, readonly Open[]>();
+  /** The databases whose first errand is worked on. */
+  readonly #running = new Set<string>();
+  readonly #ended = new Map<string, Errand & { readonly endedAtMs: number }>();
   readonly #listeners = new Set<(name: string) => void>();
-  #running = 0;
 
   constructor(nowMs: () => number) {
     this.#nowMs = nowMs;
   }
 
-  /** @returns how many were added: those that wait or are worked on are not asked twice. */
+  /** @returns how many were added: one that waits or is worked on is not asked twice. */
   ask(act: ErrandAct, databases: readonly FleetDatabase[], user: string | undefined): number {
-    const asked = databases.filter(({ name }) => !this.#isOpen(name));
+    const asked = databases.filter(({ name }) => !this.#openOf(name).some((open) => open.act === act));
     for (const database of asked) {
-      this.#set(database.name, { act, state: 'waiting', detail: null });
+      const { name } = database;
       // The audit record names the one who asked, not the one whose errand made room.
-      this.#waiting.push(AsyncResource.bind(() => this.#carryOut(act, database, user)));
+      const work = AsyncResource.bind(() => works[act](database, user));
+      this.#open.set(name, [...this.#openOf(name), { act, work }]);
+      this.#tell(name);
     }
     this.#goOn();
     return asked.length;
   }
 
+  /** The one that is worked on, else the next one that waits, else the last. */
   of(name: string): Errand | null {
-    const known = this.#known.get(name);
-    if (!known) return null;
-    const { endedAtMs, ...errand } = known;
-    return endedAtMs !== null && this.#nowMs() - endedAtMs > SHOWN_MS ? null : errand;
+    const [current] = this.#openOf(name);
+    if (current) return { act: current.act, state: this.#running.has(name) ? 'running' : 'waiting', detail: null };
+    const last = this.#ended.get(name);
+    if (!last) return null;
+    const { endedAtMs, ...errand } = last;
+    return this.#nowMs() - endedAtMs > SHOWN_MS ? null : errand;
   }
 
   /** Returns the end of the subscription. */
@@ -55,37 +69,38 @@ export class Errands {
     return () => void this.#listeners.delete(listener);
   }
 
-  #isOpen(name: string): boolean {
-    const state = this.#known.get(name)?.state;
-    return state === 'waiting' || state === 'running';
+  #openOf(name: string): readonly Open[] {
+    return this.#open.get(name) ?? [];
   }
 
   #goOn(): void {
-    while (this.#running < AT_ONCE_MAX) {
-      const next = this.#waiting.shift();
-      if (!next) return;
-      this.#running++;
-      void next().finally(() => {
-        this.#running--;
-        this.#goOn();
-      });
+    for (const [name, [next]] of this.#open) {
+      if (this.#running.size >= AT_ONCE_MAX) return;
+      if (next && !this.#running.has(name)) void this.#carryOut(name, next);
     }
   }
 
-  async #carryOut(act: ErrandAct, database: FleetDatabase, user: string | undefined): Promise<void> {
-    const { name } = database;
-    this.#set(name, { act, state: 'running', detail: null });
+  async #carryOut(name: string, { act, work }: Open): Promise<void> {
+    this.#running.add(name);
+    this.#tell(name);
+    let fault: string | null;
     try {
-      const fault = await works[act](database, user);
-      this.#set(name, { act, state: fault === null ? 'done' : 'failed', detail: fault });
+      fault = await work();
     } catch (error) {
-      this.#set(name, { act, state: 'failed', detail: publicError(BackupError.from(error)).message });
+      fault = publicError(BackupError.from(error)).message;
     }
+    const rest = this.#openOf(name).slice(1);
+    this.#running.delete(name);
+    this.#open.delete(name);
+    // Behind the others.
+    if (rest.length > 0) this.#open.set(name, rest);
+    const state = fault === null ? 'done' : 'failed';
+    this.#ended.set(name, { act, state, detail: fault, endedAtMs: this.#nowMs() });
+    this.#tell(name);
+    this.#goOn();
   }
 
-  #set(name: string, errand: Errand): void {
-    const isOver = errand.state === 'done' || errand.state === 'failed';
-    this.#known.set(name, { ...errand, endedAtMs: isOver ? this.#nowMs() : null });
+  #tell(name: string): void {
     for (const listener of this.#listeners) listener(name);
   }
 }

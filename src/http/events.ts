@@ -41,7 +41,7 @@ export interface EventOptions {
   /** Servers cut a silent connection after 10 to 30 seconds. */
   readonly pingMs: number;
   readonly signal: AbortSignal;
-  /** Asked at each ping; throws when who listens may not read any longer. */
+  /** Asked at each ping; throws when the listener may not read any longer. */
   readonly mayGoOn: () => Promise<void>;
   readonly onError: (error: unknown) => void;
   readonly openStreams: OpenStreams;

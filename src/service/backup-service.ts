@@ -91,6 +91,7 @@ export class BackupService implements BackupServicePort {
    * @throws BackupError UNSUPPORTED on Windows.
    */
   start(): void {
+    this.setUp.resume();
     startRooms(this.#rooms, this.#notify);
   }
 

@@ -13,13 +13,14 @@ import { DatabaseWatch } from './protection/missing.ts';
 import { Jobs } from './runs/jobs.ts';
 import { Runs } from './runs/runs.ts';
 import type { BackupServiceOptions, NotifyOptions } from './service-options.ts';
+import type { Settings } from './state/backup-config.ts';
 import { Credentials } from './state/credentials.ts';
 import { OtherProcesses } from './state/other-processes.ts';
 import { SettingsFile } from './state/settings.ts';
 import { folderInState } from './state/state-database.ts';
 import { State } from './state/state.ts';
 import { type AskedTarget, Places } from './targets/places.ts';
-import { withStored } from './targets/stored-targets.ts';
+import { withStored, type WithStored } from './targets/stored-targets.ts';
 import { checkTargets, type TargetOptions } from './targets/targets.ts';
 
 const WAITS = { lockMs: 30_000, pinMs: 30_000 } as const;
@@ -54,7 +55,7 @@ export class ServiceContext {
   readonly #watch: DatabaseWatch;
   #settings: SettingsFile | undefined;
   #credentials: Credentials | undefined;
-  #targets: TargetOptions | undefined;
+  #targets: (WithStored & { readonly s3Path: string }) | undefined;
   /** Warnings of jobs, each said once. */
   readonly #said = new Set<string>();
   readonly #listeners = new Set<(event: ServiceEvent) => void>();
@@ -132,11 +133,21 @@ export class ServiceContext {
 
   /** Those of the environment or the app's code, and what was set up on the page beside them. */
   get targets(): TargetOptions {
-    this.#targets ??= withStored(this.options, this.credentials.current, {
-      settings: this.settings.current,
-      warn: this.warnOnce,
-    });
-    return this.#targets;
+    return this.targetsAt(this.settings.current).targets;
+  }
+
+  /** The same, as they are with these settings: another path of S3 may bring a bucket of the page into conflict, or out of it. */
+  targetsAt(settings: Settings): WithStored {
+    const { s3Path } = settings;
+    if (this.#targets?.s3Path === s3Path) return this.#targets;
+    const found = { s3Path, ...withStored(this.options, this.credentials.current, settings) };
+    if (s3Path !== this.settings.current.s3Path) return found;
+    this.#targets = found;
+    for (const [part, conflict] of Object.entries(found.conflicts)) {
+      const word = part === 's3' ? 'bucket' : 'folder';
+      if (conflict) this.warnOnce(`The ${word} that was set up on the page is not in use: ${conflict.message}.`);
+    }
+    return found;
   }
 
   /** The receivers of messages: of the environment or the app's code, else as they were set up on the page. */

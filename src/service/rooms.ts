@@ -1,6 +1,7 @@
 /** The rooms of one service: each is given the context and the rooms below it. */
 import { resolve } from 'node:path';
 import { isPath } from '../engine/stories/assertions.ts';
+import { BackupError } from '../words/errors.ts';
 import { Arrivals } from './backups/arrivals.ts';
 import { Backups } from './backups/backups.ts';
 import { Changes } from './backups/changes.ts';
@@ -61,7 +62,14 @@ export function openRooms(options: BackupServiceOptions) {
   const look = new LookAtAll(context, { backups, continuous, losses, restores, retention, rhythm, schedule, targets });
 
   function updateConfig(change: SettingsChange): BackupConfig {
+    const { s3 } = context.targets;
     return changeSettings(context, claims, change, (before, after) => {
+      // A bucket of the page is out of its conflict.
+      if (!s3 && context.targets.s3) {
+        targets.targetsChanged().catch((error: unknown) => {
+          context.log('error', `S3 could not be taken into use: ${BackupError.from(error).message}.`);
+        });
+      }
       if (!context.isStarted) return;
       schedule.settingsChanged(before, after);
       targets.settingsChanged(before, after);

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { expect, test } from 'bun:test';
 import type { Page } from 'playwright-core';
-import { type Fixture, type State, startFixture } from './ui-fixture.ts';
+import { type State, startFixture } from './ui-fixture.ts';
 import { openScene } from './ui-scene.ts';
 
 const patienceMs = 60_000;
@@ -11,31 +11,18 @@ const newest = 'backup-2026-11-22T10-30-00-000Z.sqlite';
 const before = 'backup-2026-11-22T10-20-00-000Z.sqlite';
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const scene = openScene(patienceMs);
-const { fixtures, faults } = scene;
 
 async function open(
   state: State,
   { width = 1440, colorScheme = 'light' }: { width?: number; colorScheme?: 'light' | 'dark' } = {},
-): Promise<{ page: Page; fixture: Fixture }> {
-  const fixture = startFixture(state);
-  fixtures.push(fixture);
-  const context = await scene.browser.newContext({
-    viewport: { width, height: width < 640 ? 844 : 900 },
-    timezoneId: 'Europe/Berlin',
-    reducedMotion: 'reduce',
-    hasTouch: width < 640,
-    colorScheme,
+) {
+  const isPhone = width < 640;
+  const opened = await scene.open(startFixture(state), {
+    viewport: { width, height: isPhone ? 844 : 900 },
+    ...{ reducedMotion: 'reduce', hasTouch: isPhone, colorScheme },
   });
-  const page = await context.newPage();
-  page.on('pageerror', (error) => faults.push(error.message));
-  await page.addInitScript(() => {
-    document.addEventListener('securitypolicyviolation', (event) => {
-      throw new Error(`policy: ${event.violatedDirective} ${event.blockedURI}`);
-    });
-  });
-  await page.goto(fixture.url);
-  await page.locator('.verdict h2').waitFor();
-  return { page, fixture };
+  await opened.page.locator('.verdict h2').waitFor();
+  return opened;
 }
 
 const focused = (page: Page) => page.evaluate(() => document.activeElement?.textContent?.trim());

@@ -10,7 +10,6 @@ import { openScene } from './ui-scene.ts';
 
 const PATIENCE_MS = 60_000;
 const scene = openScene(PATIENCE_MS);
-const { fixtures, faults } = scene;
 
 interface Opening {
   readonly arrival?: ArrivalScene;
@@ -20,14 +19,9 @@ interface Opening {
 }
 
 async function open({ arrival, state = 'ok', width = 1280, theme = 'light' }: Opening = {}) {
-  const fixture = startFixture(state, arrival ? { arrival } : {});
-  fixtures.push(fixture);
-  const context = await scene.browser.newContext({
-    ...{ viewport: { width, height: 860 }, timezoneId: 'Europe/Berlin', colorScheme: theme },
+  const { page, fixture } = await scene.open(startFixture(state, arrival ? { arrival } : {}), {
+    ...{ viewport: { width, height: 860 }, colorScheme: theme },
   });
-  const page = await context.newPage();
-  page.on('pageerror', (error) => faults.push(String(error)));
-  await page.goto(fixture.url);
   await page.locator('#lists').waitFor();
   await page.getByRole('button', { name: 'Upload a backup' }).click();
   await dialog(page).waitFor();
@@ -90,12 +84,11 @@ test(
     expect(names.length).toBe(2);
     const bytes = names.map((name) => gzipSync(readFileSync(new URL(name, assets)), { level: 9 }).byteLength);
     expect(bytes.reduce((sum, one) => sum + one)).toBeLessThan(8 * 1024);
-    const fixture = startFixture('ok');
-    fixtures.push(fixture);
-    const page = await scene.browser.newPage();
+    const { page } = await scene.open(startFixture('ok'));
+    await page.locator('.activity').waitFor();
     const asked: string[] = [];
     page.on('request', (request) => asked.push(request.url()));
-    await page.goto(fixture.url);
+    await page.reload();
     await page.locator('.activity').waitFor();
     expect(asked.filter((url) => url.includes('arrivals-'))).toEqual([]);
     await page.getByRole('button', { name: 'Upload a backup' }).click();

@@ -7,17 +7,11 @@ import { openScene } from './ui-scene.ts';
 
 const PATIENCE_MS = 60_000;
 const scene = openScene(PATIENCE_MS);
-const { fixtures, faults } = scene;
 
 async function open(state: State, { width = 1280, ...options }: FixtureOptions & { width?: number } = {}) {
-  const fixture = startFixture(state, options);
-  fixtures.push(fixture);
-  const context = await scene.browser.newContext({ viewport: { width, height: 860 }, timezoneId: 'Europe/Berlin' });
-  const page = await context.newPage();
-  page.on('pageerror', (error) => faults.push(String(error)));
-  await page.goto(fixture.url);
-  await page.locator('#lists').waitFor();
-  return { page, fixture };
+  const opened = await scene.open(startFixture(state, options), { viewport: { width, height: 860 } });
+  await opened.page.locator('#lists').waitFor();
+  return opened;
 }
 
 const card = (page: Page) => page.getByRole('region', { name: 'The first day' });
@@ -65,6 +59,19 @@ test(
       .waitFor();
     await page.getByRole('button', { name: 'Cancel' }).last().click();
     await isFocused('Add');
+  },
+  PATIENCE_MS,
+);
+
+test(
+  'what is set up elsewhere shows, however soon after the last look',
+  async () => {
+    const { page, fixture } = await open('first-day');
+    await card(page).getByText('2 of 5 done').waitFor();
+    const webhook = { part: 'webhook', url: 'https://hooks.example.com/x' };
+    expect((await page.request.post(`${fixture.url}api/set-up`, { data: webhook })).ok()).toBe(true);
+    await card(page).getByText('A webhook or a heartbeat is set').waitFor();
+    await card(page).getByText('3 of 5 done').waitFor();
   },
   PATIENCE_MS,
 );

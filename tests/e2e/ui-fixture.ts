@@ -58,7 +58,7 @@ export const states = [
   'history',
   /** One verified backup and nothing else; nobody said what to keep beside the newest. */
   'single',
-  /** Two backups, all on this machine, no drill, and nobody who hears of failures. */
+  /** Two backups, all on this machine, no drill, and no notifications. */
   'first-day',
   ...alarmStates,
 ] as const;
@@ -90,7 +90,7 @@ export interface FixtureOptions {
   readonly now?: Date;
   /** As an hour after the sign-in: to delete and to restore want the password, which is `correct horse`. */
   readonly wantsPassword?: boolean;
-  /** So many backups more, one each ten minutes before the oldest. */
+  /** The number of further backups, one each ten minutes before the oldest. */
   readonly more?: number;
   /** What is set up already, and how a test of it ends. */
   readonly setUp?: SetUpScene;
@@ -110,7 +110,10 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
       makeBackup(origin - 48 * 60 * minuteMs - index * 10 * minuteMs, (13.1 - index / 1000) * megabyte),
     );
   let isPasswordWanted = options.wantsPassword ?? false;
-  const setUps = new FixtureSetUps(options.setUp ?? {}, () => emit('status', model.status()));
+  const setUps: FixtureSetUps = new FixtureSetUps(options.setUp ?? {}, () => {
+    model.config = { ...model.config, notifies: setUps.notifies };
+    emit('status', model.status());
+  });
   const arrivals = new FixtureArrivals(
     options.arrival ?? {},
     () => model.backups,

@@ -20,12 +20,14 @@ export interface OverviewFixture {
   readonly strips: string[][];
   /** Something happens to one of them, and every open page is told. */
   happensTo(name: string, change: Partial<DatabaseRow>): void;
+  /** A file that matches the configuration is there. */
+  appears(name: string): void;
   stop(): Promise<void>;
 }
 
 export interface OverviewOptions {
   readonly port?: number;
-  /** So many databases more, all in order. */
+  /** Databases beside those in every state, all protected. */
   readonly more?: number;
   readonly isEmpty?: boolean;
   /** A backup of these fails. */
@@ -53,6 +55,10 @@ export function startOverview(options: OverviewOptions = {}): OverviewFixture {
     if (!row) return;
     rows.set(name, { ...row, ...change });
     tell(told(false, [{ ...row, ...change }]));
+  };
+  const appears = (name: string) => {
+    rows.set(name, makeRow(name, origin));
+    happensTo(name, {});
   };
   const waiting: (() => Promise<void>)[] = [];
   let running = 0;
@@ -86,7 +92,9 @@ export function startOverview(options: OverviewOptions = {}): OverviewFixture {
         ...(act === 'backup' && { lastGoodAt: new Date(now()).toISOString() }),
       });
   };
-  const begin = (act: 'backup' | 'verify', names: readonly string[]) => {
+  const begin = (act: 'backup' | 'verify', asked: readonly string[]) => {
+    const isOpen = ({ errand }: DatabaseRow) => errand?.act === act && /waiting|running/.test(errand.state);
+    const names = asked.filter((name) => !isOpen(rows.get(name) ?? expectRow(name)));
     for (const name of names) {
       happensTo(name, { errand: { act, state: 'waiting', detail: null } });
       waiting.push(() => carryOut(act, name));
@@ -141,6 +149,7 @@ export function startOverview(options: OverviewOptions = {}): OverviewFixture {
     asked,
     strips,
     happensTo,
+    appears,
     async stop() {
       clearInterval(pings);
       for (const open of streams) open.close();

@@ -5,32 +5,22 @@ import { expect, test } from 'bun:test';
 import type { BrowserContextOptions, Page } from 'playwright-core';
 import { axeFaults } from './app-scene.ts';
 import { startFixture } from './ui-fixture.ts';
-import { type OverviewFixture, type OverviewOptions, startOverview } from './ui-overview-fixture.ts';
+import { type OverviewOptions, startOverview } from './ui-overview-fixture.ts';
 import { openScene } from './ui-scene.ts';
 
 const PATIENCE_MS = 60_000;
 const BYTES_MAX = 45 * 1024;
 const assets = new URL('../../dist/page/assets/', import.meta.url);
 const scene = openScene(PATIENCE_MS);
-const { fixtures, faults } = scene;
+const { fixtures } = scene;
 
 const wide = { viewport: { width: 1280, height: 860 } };
 const phone = { viewport: { width: 390, height: 844 }, hasTouch: true };
 
-async function open(
-  options: OverviewOptions = {},
-  as: BrowserContextOptions = wide,
-): Promise<{ page: Page; fixture: OverviewFixture }> {
-  const fixture = startOverview(options);
-  fixtures.push(fixture);
-  const page = await (await scene.browser.newContext({ timezoneId: 'Europe/Berlin', ...as })).newPage();
-  page.on('pageerror', (error) => faults.push(String(error)));
-  page.on('console', (message) => {
-    if (message.type() === 'error') faults.push(message.text());
-  });
-  await page.goto(fixture.url);
-  await page.getByText('last checked').waitFor();
-  return { page, fixture };
+async function open(options: OverviewOptions = {}, as: BrowserContextOptions = wide) {
+  const opened = await scene.open(startOverview(options), as);
+  await opened.page.getByText('last checked').waitFor();
+  return opened;
 }
 
 const names = (page: Page) => page.locator('tr.db .namec a').allTextContents();
@@ -90,6 +80,50 @@ test(
 );
 
 test(
+  'a database that appears meanwhile is below all others, and a list that is gone holds no order',
+  async () => {
+    const { page, fixture } = await open();
+    const before = await names(page);
+    await row(page, 'jobs').hover();
+    fixture.appears('auto');
+    fixture.happensTo('search', { tone: 'red', code: 'too-old', label: 'Last backup is too old' });
+    await row(page, 'search').getByText('Last backup is too old').waitFor();
+    expect(await names(page)).toEqual([...before, 'auto']);
+    // Below the pointer the list goes, and comes back when the pointer is elsewhere.
+    await page.keyboard.press('/');
+    await page.keyboard.type('nobody');
+    await page.getByText('No database matches “nobody”').waitFor();
+    await page.mouse.move(5, 5);
+    await page.getByLabel('Find a database').fill('');
+    await page.locator('tr.db:nth-child(4)[data-name=shop]').waitFor();
+    expect((await names(page)).slice(0, 7)).toEqual([
+      ...['billing', 'search', 'shop', 'tenants.acme', 'events', 'app', 'auth'],
+    ]);
+  },
+  PATIENCE_MS,
+);
+
+test(
+  'a row that has the focus and is no longer drawn holds no order',
+  async () => {
+    const { page, fixture } = await open({ more: 986 });
+    await page.keyboard.press('j');
+    expect(await focusedName(page)).toBe('billing');
+    // Some browsers tell it when an element goes that had the focus, others do not.
+    await page.evaluate(() => addEventListener('focusout', (event) => event.stopImmediatePropagation(), true));
+    await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight));
+    await row(page, 'tenants.zoo').waitFor();
+    await row(page, 'billing').waitFor({ state: 'detached' });
+    fixture.happensTo('tenants.zoo', { tone: 'red', code: 'too-old', label: 'Last backup is too old' });
+    await page.getByRole('button', { name: '3 need attention' }).waitFor();
+    await page.evaluate(() => scrollTo(0, 0));
+    await row(page, 'billing').waitFor();
+    expect((await names(page)).slice(0, 3)).toEqual(['billing', 'shop', 'tenants.zoo']);
+  },
+  PATIENCE_MS,
+);
+
+test(
   'three are picked by keys and backed up; the one that failed stays picked and says why',
   async () => {
     const { page, fixture } = await open({ failing: ['auth'] });
@@ -109,7 +143,7 @@ test(
     await row(page, 'app').getByText('backed up').waitFor();
     await page.getByRole('button', { name: 'Verify' }).click();
     await page.keyboard.press('Escape');
-    await page.getByText('picked', { exact: false }).first().waitFor({ state: 'hidden' });
+    await page.getByRole('region', { name: 'Picked' }).waitFor({ state: 'hidden' });
     expect(fixture.asked.slice(1)).toEqual(['POST api/databases/verify {"names":["auth"]}']);
   },
   PATIENCE_MS,
@@ -120,7 +154,7 @@ test(
   async () => {
     const few = await open();
     await few.page.getByRole('button', { name: 'Back up all 14' }).click();
-    await row(few.page, 'zoo').or(row(few.page, 'tenants.zoo')).getByText('backed up').waitFor();
+    await row(few.page, 'tenants.zoo').getByText('backed up').waitFor();
     expect(few.fixture.asked).toEqual(['POST api/databases/backup']);
 
     const { page, fixture } = await open({ more: 10 });
@@ -134,6 +168,24 @@ test(
     await dialog.getByRole('button', { name: 'Back up 24' }).click();
     await row(page, 'customers.c0009').getByText('backed up').waitFor();
     expect(fixture.asked).toEqual(['POST api/databases/backup']);
+  },
+  PATIENCE_MS,
+);
+
+test(
+  'when some of those that were picked are on their way already, that is said',
+  async () => {
+    const { page, fixture } = await open();
+    fixture.happensTo('inbox', { errand: { act: 'backup', state: 'waiting', detail: null } });
+    await row(page, 'inbox').getByText('waiting for its turn').waitFor();
+    for (const name of ['app', 'inbox']) {
+      await row(page, name).hover();
+      await page.getByLabel(`Pick ${name}`).check();
+    }
+    await page.getByRole('button', { name: 'Back up 2', exact: true }).click();
+    await page.getByRole('status').getByText('1 of 2 to back up').waitFor();
+    expect(await axeFaults(page)).toEqual([]);
+    await row(page, 'app').getByText('backed up').waitFor();
   },
   PATIENCE_MS,
 );
@@ -174,8 +226,6 @@ test(
     await other.fixture.stop();
     await other.page.getByText('no contact since').waitFor({ timeout: 30_000 });
     expect((await names(other.page)).length).toBe(14);
-    // The browser writes each connection that it could not make.
-    expect(faults.splice(0).every((fault) => fault.includes('net::ERR_'))).toBe(true);
   },
   PATIENCE_MS,
 );
@@ -200,7 +250,9 @@ test(
     await page.getByText('1 database picked').waitFor();
     await card.dispatchEvent('pointerup', touch);
     // The finger that picked opens nothing.
-    await card.locator('a').first().dispatchEvent('click');
+    const isFollowed = (link: Element) =>
+      link.dispatchEvent(new MouseEvent('click', { bubbles: true, cancelable: true }));
+    expect(await card.locator('a').first().evaluate(isFollowed)).toBe(false);
     expect(page.url()).toBe(fixture.url);
     expect(await page.evaluate(isWide)).toBe(false);
   },
@@ -220,8 +272,16 @@ test(
       const page = await (await scene.browser.newContext(wide)).newPage();
       await page.goto(`${fixture.url}${hash}`);
       await page.locator('.row').first().waitFor();
-      if (name === null) expect(await page.getByRole('dialog').count()).toBe(0);
-      else await page.getByRole('dialog', { name }).waitFor();
+      const dialog = page.getByRole('dialog', { name: name ?? /./ });
+      if (name === null) expect(await dialog.count()).toBe(0);
+      else await dialog.waitFor();
+      // The same link leads there again, and a reload does not.
+      await page.waitForFunction(() => location.hash === '');
+      if (name === null) continue;
+      await page.keyboard.press('Escape');
+      await dialog.waitFor({ state: 'hidden' });
+      await page.evaluate((to) => location.assign(to), hash);
+      await dialog.waitFor();
     }
   },
   PATIENCE_MS,

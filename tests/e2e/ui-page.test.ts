@@ -1,11 +1,9 @@
 /** The page in a real browser against the fixture server: what it asks of the server, and what it never asks. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
-import { afterAll, afterEach, beforeAll, expect, test } from 'bun:test';
-import type { Browser, Page } from 'playwright-core';
-import { openBrowser } from './ui-browser.ts';
-import { buildPage } from './ui-build.ts';
-import { type Fixture, type State, startFixture } from './ui-fixture.ts';
+import { expect, test } from 'bun:test';
+import { type FixtureOptions, type State, startFixture } from './ui-fixture.ts';
+import { openScene } from './ui-scene.ts';
 
 const patienceMs = 60_000;
 const assets = new URL('../../dist/page/assets/', import.meta.url);
@@ -14,34 +12,16 @@ const laterBytes = 30 * 1024;
 /** What is needed once, to set something up. */
 const setUpBytes = 16 * 1024;
 const chartBytes = 6 * 1024;
-let browser: Browser;
-const fixtures: Fixture[] = [];
+const scene = openScene(patienceMs);
+const { fixtures } = scene;
 
-beforeAll(async () => {
-  await buildPage();
-  browser = await openBrowser();
-}, patienceMs);
-afterAll(() => browser.close());
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close();
-  for (const fixture of fixtures.splice(0)) await fixture.stop();
-});
-
-async function open(
-  state: State,
-  {
-    more = 0,
-    width = 1280,
-    further,
-    wantsPassword = false,
-  }: { more?: number; width?: number; further?: string; wantsPassword?: boolean } = {},
-): Promise<{ page: Page; fixture: Fixture }> {
-  const fixture = startFixture(state, { more, further, wantsPassword });
-  fixtures.push(fixture);
-  const page = await browser.newPage({ viewport: { width, height: 860 }, reducedMotion: 'reduce' });
-  await page.goto(fixture.url);
-  await page.locator('.verdict h2').waitFor();
-  return { page, fixture };
+async function open(state: State, { width = 1280, ...options }: FixtureOptions & { width?: number } = {}) {
+  const opened = await scene.open(startFixture(state, options), {
+    viewport: { width, height: 860 },
+    ...{ reducedMotion: 'reduce', timezoneId: 'UTC' },
+  });
+  await opened.page.locator('.verdict h2').waitFor();
+  return opened;
 }
 
 test(
@@ -637,7 +617,7 @@ test(
   async () => {
     const fixture = startFixture('ok');
     fixtures.push(fixture);
-    const page = await browser.newPage();
+    const page = await scene.browser.newPage();
     const error = { code: 'FORBIDDEN', message: 'this is not allowed for you', hint: 'Sign in to the application.' };
     await page.route('**/api/**', (route) => route.fulfill({ status: 403, json: { error } }));
     await page.goto(fixture.url);
@@ -680,7 +660,7 @@ test(
   async () => {
     const fixture = startFixture('ok');
     fixtures.push(fixture);
-    const page = await browser.newPage({ viewport: { width: 1280, height: 860 } });
+    const page = await scene.browser.newPage({ viewport: { width: 1280, height: 860 } });
     const asked: string[] = [];
     page.on('request', (request) => {
       const name = /\/assets\/([^/]+\.(?:js|css))$/.exec(request.url())?.[1];
@@ -713,6 +693,21 @@ test(
       /^(?!overview-|first-day-|places-|arrivals-).*\.(js|css)$/.test(name),
     );
     expect([...first, ...later, ...last].sort()).toEqual(all.sort());
+  },
+  patienceMs,
+);
+
+test(
+  'a bucket that was set up on the page and is not in use says why, and can be changed or removed',
+  async () => {
+    const complaint = 'the targets s3 and eu are one place: s3://mine/eu';
+    const { page } = await open('ok', { setUp: { s3: 'page', complaint } });
+    await page.getByRole('button', { name: 'Configure' }).first().click();
+    await page.getByRole('button', { name: 'S3, a folder, a webhook, a heartbeat…' }).click();
+    await page.getByText(`It is not in use: ${complaint}.`).waitFor();
+    await page.getByRole('button', { name: 'Remove… S3' }).waitFor();
+    await page.getByRole('button', { name: 'Change S3…' }).click();
+    await page.getByRole('heading', { name: 'Step 1 of 3: where' }).waitFor();
   },
   patienceMs,
 );

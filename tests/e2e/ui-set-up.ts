@@ -6,6 +6,8 @@ export interface SetUpScene {
   /** How a test ends; it passes with a warning, if not given. */
   readonly fails?: 'bucket' | 'key';
   readonly s3?: ShownSetUp['s3']['setBy'];
+  /** Why a bucket that the page set up is not in use. */
+  readonly complaint?: string;
   /** Nobody may set anything up. */
   readonly isForbidden?: boolean;
 }
@@ -67,6 +69,10 @@ export class FixtureSetUps {
     if (scene.s3) this.#set.set('s3', 's3://my-backups/shop/dev');
   }
 
+  get notifies(): boolean {
+    return this.#set.has('webhook') || this.#set.has('heartbeat');
+  }
+
   async answer(request: Request, path: string): Promise<Response | undefined> {
     if (!path.startsWith('api/set-up')) return undefined;
     if (this.#scene.isForbidden) return refusal(403, 'FORBIDDEN', 'this is not allowed for you', 'Sign in.');
@@ -100,7 +106,8 @@ export class FixtureSetUps {
     const part = (name: SetUp['part'], variable: string) => {
       const where = this.#set.get(name) ?? null;
       const setBy = name === 's3' && this.#scene.s3 ? this.#scene.s3 : 'page';
-      return { setBy: where === null ? null : setBy, variable, where };
+      const complaint = (name === 's3' && this.#scene.complaint) || null;
+      return { setBy: where === null ? null : setBy, variable, where: complaint === null ? where : null, complaint };
     };
     return {
       s3: part('s3', 'S3_BUCKET'),

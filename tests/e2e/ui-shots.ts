@@ -16,7 +16,7 @@ import type { SetUpScene } from './ui-set-up.ts';
 
 interface Scene {
   readonly name: string;
-  /** Of the page of one database; `overview`: that of several. */
+  /** The state of the page of one database; `overview`: the page of several. */
   readonly state: State | 'overview';
   /** The whole page is in the picture, not only what is on the screen. */
   readonly whole?: boolean;

@@ -222,7 +222,7 @@ test('without the private key a sealed copy is proven as far as that goes, with 
   });
   expect(await fresh()).toMatchObject({ proven: { backup: filename }, drill: { result: 'proven' } });
   const wrong = await shop.service.drill({ target: 's3', identity: await generateX25519Identity() });
-  expect(wrong.drills[0]).toMatchObject({ result: 'failed', error: { code: 'BAD_REQUEST' } });
+  expect(wrong.drills[0]).toMatchObject({ result: 'refused', error: { code: 'BAD_REQUEST' } });
 
   using store = disposable(createS3Store({ ...server, bucket: BUCKET, prefix: 'drill/sealed' }));
   expect(await digestOf(store.store.get(`${filename}.zst.age`))).toHaveLength(64);

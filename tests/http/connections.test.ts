@@ -44,7 +44,7 @@ test('the hundred and first connection of a stranger costs him his oldest; nobod
   const strangers = Array.from({ length: 150 }, () => openFrom(connections, '192.0.2.1').fake);
   expect(strangers.map(({ isDestroyed }) => isDestroyed)).toEqual(strangers.map((_, at) => at < 50));
   expect([own.fake.isDestroyed, other.fake.isDestroyed]).toEqual([false, false]);
-  // Of IPv6 a network is one stranger.
+  // A whole network of IPv6 is one stranger.
   const many = Array.from({ length: 101 }, (_, at) => openFrom(connections, `2001:db8::${at.toString(16)}`).fake);
   expect(many.map(({ isDestroyed }) => isDestroyed)).toEqual(many.map((_, at) => at === 0));
 });
@@ -94,7 +94,7 @@ test('while a stranger holds two hundred half-sent requests, whoever is let in i
     // It goes on: the connection over which it was let in was not among those that went.
     expect((await reader?.read())?.done).toBe(false);
     expect(closed).toBeLessThan(200);
-    // Who leaves in the middle of his request is no fault of ours.
+    // A client that leaves in the middle of its request is no fault of ours.
     expect(faults).toEqual([]);
   } finally {
     for (const socket of sockets) socket.destroy();

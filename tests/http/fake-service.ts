@@ -4,7 +4,7 @@
  */
 import { NO_REMARKS } from '../../src/engine/sqlite/rules.ts';
 import { createHash } from 'node:crypto';
-import { BackupError, type ErrorBody } from '../../src/words/errors.ts';
+import { BackupError, type ErrorBody, says } from '../../src/words/errors.ts';
 import { leastPrivilegePolicy } from '../../src/engine/store/s3/policy.ts';
 import type {
   AuditEntry,
@@ -718,7 +718,7 @@ export function createFakeService(): FakeService {
       );
       users.push(options?.user);
       const error = behaviour.runError ?? null;
-      const result = error ? 'failed' : 'proven';
+      const result = error === null ? 'proven' : says(error.code, 'refusal') ? 'refused' : 'failed';
       const [target, backup] = [options?.target ?? 'local', secondBackup];
       return { ok: !error, drills: [{ target, result, backup, sizeBytes: 1_000, ms: 3_200, assertions: 2, error }] };
     },
@@ -749,6 +749,7 @@ export function createFakeService(): FakeService {
           setBy: setUps.has(name) ? ('page' as const) : null,
           variable: setUpVariables[name],
           where: setUps.get(name) ?? null,
+          complaint: null,
         });
         return {
           ...{ s3: part('s3'), folder: part('folder'), webhook: part('webhook'), heartbeat: part('heartbeat') },

@@ -71,7 +71,7 @@ const hidden = "its owner's (own) folder [of it]";
 
 test('no answer of the real app has a path of the server, or a secret', async () => {
   const outer = mkdtempSync(join(tmpdir(), 'velist-shown-'));
-  // Of the last two parts of a path everybody may read.
+  // The last two parts of a path may be read by everybody.
   const [folder, elsewhere] = [join(outer, hidden, 'app'), join(outer, hidden, 'storage')];
   for (const made of [folder, elsewhere]) mkdirSync(made, { recursive: true });
   const database = join(folder, 'dev.sqlite');

@@ -145,6 +145,40 @@ test('four at a time are backed up, each once, and how it went is told in its ro
   expect(of('a').users.at(-1)).toBe('root');
 });
 
+test('a backup that is asked while a check waits, or goes on, is made after it, and its row tells the one that is current', async () => {
+  const names = ['a', 'b', 'c', 'd', 'e'];
+  const { ask, post, of } = open(names);
+  const gates = new Map(names.map((name) => [name, Promise.withResolvers<void>()]));
+  for (const [name, { promise }] of gates) of(name).behaviour.until = promise;
+  const next = await listen(await ask('api/events'));
+  const accepted = async (act: string, some: readonly string[]) =>
+    (await (await post(`api/databases/${act}`, { names: some })).json()).accepted;
+  expect(await accepted('verify', names)).toBe(5);
+  expect(await accepted('backup', ['a', 'e'])).toBe(2);
+  expect(await accepted('backup', ['a', 'b'])).toBe(1);
+  expect(await accepted('verify', names)).toBe(0);
+  const { databases } = await (await ask('api/databases')).json();
+  expect(databases.map(({ errand }: Row) => [errand?.act, errand?.state].join())).toEqual([
+    ...Array.from({ length: 4 }, () => 'verify,running'),
+    'verify,waiting',
+  ]);
+  gates.get('a')?.resolve();
+  // It waits behind those that have waited longer.
+  const { errand } = await rowThat(next, 'a', (row) => row.errand?.act === 'backup');
+  expect(errand?.state).toBe('waiting');
+  for (const { resolve } of gates.values()) resolve();
+  const due = new Set(['a', 'b', 'e']);
+  while (due.size > 0) {
+    const told = (await next()) ?? expect.unreachable('the stream ended');
+    for (const row of told.databases)
+      if (row.errand?.act === 'backup' && row.errand.state === 'done') due.delete(row.name);
+  }
+  for (const name of ['a', 'b', 'e']) {
+    const calls = of(name).calls.filter((call) => /^(performBackup|verifyBackup)/.test(call));
+    expect(calls.map((call) => call.slice(0, 6))).toEqual(['verify', 'perfor']);
+  }
+});
+
 test('the newest backup of those that are named is checked; without one that is said', async () => {
   const { ask, post, of } = open(['a', 'b']);
   const next = await listen(await ask('api/events'));

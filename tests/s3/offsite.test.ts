@@ -657,9 +657,13 @@ test.each([
     expect(s3).toMatchObject({ waiting: 3, error: { code } });
     expect(s3.nextTryAt?.getTime()).toBeGreaterThan(Date.now() + 60_000);
 
+    const stored = Promise.withResolvers<void>();
+    service.on(async () => {
+      if ((await service.getStatus()).s3.waiting === 0) stored.resolve();
+    });
     server.faults.length = 0;
     await look();
-    while ((await service.getStatus()).s3.waiting > 0) await Bun.sleep(20);
+    await stored.promise;
     expect(Date.now()).toBeLessThan(s3.nextTryAt?.getTime() ?? 0);
   },
   60_000,

@@ -1,6 +1,15 @@
 /** S3, a second folder, a webhook and a heartbeat, set up over HTTP as the page does it: what comes into use, what is told. */
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmdirSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { createSignIn } from '../../src/http/access/sign-in.ts';
 import type { Authorize } from '../../src/http/access/authorize.ts';
@@ -17,7 +26,7 @@ const newFolder = scratchFolders();
 let server: S3Server;
 beforeAll(async () => {
   server = await startS3Server();
-  await server.createBucket('backups');
+  for (const name of ['backups', 'next']) await server.createBucket(name);
 });
 afterAll(async () => await server.close());
 
@@ -162,6 +171,63 @@ test('another bucket takes the place of the one before as a whole', async () => 
   expect(await stored(shop.service, 's3')).toEqual([filename]);
 });
 
+test('a bucket that cannot be kept, or taken away, leaves the one before in use', async () => {
+  await using shop = openShop(newFolder());
+  const ask = door(shop.service);
+  await ask('POST', 'api/set-up', bucket({ path: 'stays' }));
+  const before = readFileSync(credentials(shop), 'utf8');
+  // A folder has the name of the file that would be written.
+  const inTheWay = `${credentials(shop)}.${process.pid}.tmp`;
+  mkdirSync(inTheWay);
+  const exchanges = [
+    ['POST', 'api/set-up', bucket({ path: 'goes' })],
+    ['DELETE', 'api/set-up/s3'],
+  ] as const;
+  for (const [method, path, body] of exchanges) {
+    expect((await ask(method, path, body)).status).toBe(500);
+    expect(readFileSync(credentials(shop), 'utf8')).toBe(before);
+    expect(shop.service.getConfig()).toMatchObject({ s3Enabled: true, s3Path: 'stays' });
+  }
+  rmdirSync(inTheWay);
+  const settings = join(shop.backups, `settings.json.${process.pid}.tmp`);
+  mkdirSync(settings);
+  for (const [method, path, body] of exchanges) {
+    expect((await ask(method, path, body)).status).toBe(500);
+    expect(JSON.parse(readFileSync(credentials(shop), 'utf8'))).toEqual(JSON.parse(before));
+    expect(shop.service.getConfig()).toMatchObject({ s3Enabled: true, s3Path: 'stays', s3: { configured: true } });
+  }
+  rmdirSync(settings);
+  expect((await shop.service.performBackup()).uploaded).toEqual({ s3: true });
+  expect((await ask('DELETE', 'api/set-up/s3')).status).toBe(200);
+});
+
+test('a process that is killed while the bucket is exchanged ends that when it starts again', async () => {
+  await using shop = openShop(newFolder());
+  await door(shop.service)('POST', 'api/set-up', bucket({ path: 'old' }));
+  const { promise: cut, resolve } = Promise.withResolvers<void>();
+  const left: { credentials?: string; settings?: string } = {};
+  const settings = join(shop.backups, 'settings.json');
+  // What a kill leaves is what is there in the middle of it.
+  const end = shop.service.on(() => {
+    if (left.credentials !== undefined || !readFileSync(credentials(shop), 'utf8').includes('next')) return;
+    left.credentials = readFileSync(credentials(shop), 'utf8');
+    left.settings = readFileSync(settings, 'utf8');
+    resolve();
+  });
+  await Promise.all([door(shop.service)('POST', 'api/set-up', bucket({ bucket: 'next', path: 'new' })), cut]);
+  end();
+  await shop.service.stop();
+  writeFileSync(credentials(shop), left.credentials ?? '');
+  writeFileSync(settings, left.settings ?? '');
+  const again = shop.again();
+  // Until then the new bucket is not used with the path of the old one.
+  expect(again.getConfig()).toMatchObject({ s3Enabled: true, s3Path: 'old', s3: { configured: false } });
+  again.start();
+  expect(again.getConfig()).toMatchObject({ s3Enabled: true, s3Path: 'new', s3: { bucket: 'next' } });
+  expect((await again.getStatus()).targets[0]?.where).toBe('s3://next/new');
+  expect(readFileSync(credentials(shop), 'utf8')).not.toContain('path');
+});
+
 test('a second folder is set up the same way, and a mount point without its mark is not', async () => {
   const folder = newFolder();
   const disk = newDisk(folder);
@@ -200,7 +266,7 @@ test('a webhook and a heartbeat are tried, used at once, and shown without their
   expect(pings).toEqual(['/ping/hush-hush/start', '/ping/hush-hush']);
   const shown = await ask('GET', 'api/set-up');
   expect(shown.body.webhook).toEqual({
-    ...{ setBy: 'page', variable: 'BACKUP_WEBHOOK_URL', where: `${receiver.url}/…` },
+    ...{ setBy: 'page', variable: 'BACKUP_WEBHOOK_URL', where: `${receiver.url}/…`, complaint: null },
   });
   expect(shown.text).not.toContain('hush');
   await ask('DELETE', 'api/set-up/heartbeat');
@@ -359,6 +425,11 @@ test('a file that others may write, or that is a link, a pipe or no JSON, sends 
     symlinkSync(elsewhere, path);
   });
   expect(linked).toMatchObject({ configured: false, file: 'it is a link' });
+  const piped = await keep((path) => {
+    Bun.spawnSync(['rm', path]);
+    Bun.spawnSync(['mkfifo', '-m', '600', path]);
+  });
+  expect(piped).toMatchObject({ configured: false, code: 'problem', file: 'it is no file of ours' });
 });
 
 test('of several databases each has its own, and none takes the place of another', async () => {
@@ -381,6 +452,15 @@ test('of several databases each has its own, and none takes the place of another
       fields: { path: 'is that of the database a; choose another one' },
     });
     expect((await set(b, bucket({ path: 'fleet/b' }))).body.ok).toBe(true);
+    // Both at once: the place is free while both are tried, and one of them gets it.
+    const both = await Promise.all([a, b].map(async (service) => await set(service, bucket({ path: 'fleet/new' }))));
+    expect(both.map(({ status }) => status).toSorted((one, other) => one - other)).toEqual([200, 422]);
+    expect([a, b].map((service) => service?.getConfig())).toMatchObject(
+      both.map(({ status }, index) => ({
+        s3Enabled: true,
+        s3Path: status === 200 ? 'fleet/new' : ['fleet/a', 'fleet/b'][index],
+      })),
+    );
     for (const service of [a, b]) expect((await set(service, { part: 'folder', path: disk.path })).body.ok).toBe(true);
     expect([a, b].map((service) => service?.setUp.show().folder.where)).toEqual([
       join(disk.path, 'a'),

@@ -1,6 +1,10 @@
 import { expect, setDefaultTimeout, test } from 'bun:test';
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { runJob } from '../../src/engine/process/run-job.ts';
+import { readPause } from '../../src/engine/replication/pause.ts';
+import { restReplicator } from '../../src/engine/replication/rest-replicator.ts';
+import { BackupError } from '../../src/words/errors.ts';
 import { capturedShops, capturing, order, texts, textsIn, untilStatus } from '../support/captured-shop.ts';
 import { refusal } from '../support/scratch.ts';
 import { startSqlProcess } from '../support/sql-process.ts';
@@ -67,7 +71,7 @@ test('online, over a database in use, with a plan, a safety copy and an undo; th
 });
 
 test('in place, while the app is stopped: the replicator rests, and goes on with the new file', async () => {
-  const { app, path, service, place } = await startShop();
+  const { app, service, place } = await startShop();
   await capturing(service);
   await order(app, 'one');
   await service.mark('good');
@@ -81,7 +85,6 @@ test('in place, while the app is stopped: the replicator rests, and goes on with
   await service.mark('after');
   await service.restore({ at: 'after' }, { mode: 'file', to: join(place, 'after.sqlite') });
   expect(textsIn(join(place, 'after.sqlite'))).toEqual(['one', 'three']);
-  expect(existsSync(path)).toBe(true);
 });
 
 test('paused, the app may leave WAL mode; resumed, it is captured again', async () => {
@@ -101,6 +104,18 @@ test('paused, the app may leave WAL mode; resumed, it is captured again', async 
   await service.mark('now');
   await service.restore({ at: 'now' }, { mode: 'file', to: join(place, 'now.sqlite') });
   expect(textsIn(join(place, 'now.sqlite'))).toEqual(['one', 'two']);
+});
+
+test('a pause that somebody asks for during a restore outlives it', async () => {
+  const { service, place, stream } = await startShop();
+  await capturing(service);
+  const { signal } = new AbortController();
+  const rest = await restReplicator(join(place, 'backups'), null, { signal, now: () => new Date() });
+  expect(readPause(stream)?.reason).toBe('restore');
+  service.pauseContinuous();
+  rest?.[Symbol.dispose]();
+  expect(readPause(stream)?.reason).toBe('asked');
+  await untilStatus(service, ({ continuous }) => continuous?.pause?.reason === 'asked');
 });
 
 test('another file under the name of the database is not captured until somebody says so', async () => {
@@ -181,6 +196,49 @@ test('a damaged segment brings nothing back', async () => {
   const to = join(place, 'one.sqlite');
   expect((await refusal(() => service.restore({ at: 'one' }, { mode: 'file', to }))).code).toBe('BAD_BACKUP');
   expect(existsSync(to)).toBe(false);
+});
+
+test('a moment whose job is killed leaves nothing behind', async () => {
+  const killed: string[] = [];
+  const { app, service, place } = await startShop({
+    runJob: async (request, options) => {
+      if (request.kind !== 'moment-file') return await runJob(request, options);
+      killed.push(request.to);
+      writeFileSync(request.to, 'half of it');
+      throw new BackupError('JOB_DIED', 'the job was killed', { hint: '' });
+    },
+  });
+  await capturing(service);
+  await order(app, 'one');
+  const { bookmark } = await service.mark('one');
+  expect((await refusal(() => service.planRestore({ at: bookmark }))).code).toBe('JOB_DIED');
+  expect(killed.map((path) => dirname(path))).toEqual([join(place, 'backups')]);
+  expect(readdirSync(join(place, 'backups')).filter((name) => name.startsWith('.velist-moment'))).toEqual([]);
+});
+
+test('a backup that is not the captured moment is told until a later one is, or it is removed', async () => {
+  // Whether the next one is taken for the same.
+  let isSame = false;
+  const { app, service } = await startShop({
+    runJob: (async (request, options) =>
+      request.kind === 'backup-moment' ? { isSame } : await runJob(request, options)) as typeof runJob,
+  });
+  await capturing(service);
+  const concern = async () => (await service.getStatus()).continuous?.concern ?? null;
+  const backUp = async (text: string) => {
+    await order(app, text);
+    return (await service.performBackup()).filename ?? '';
+  };
+  const first = await backUp('one');
+  expect(await concern()).toStartWith(`${first} and the captured moment`);
+  isSame = true;
+  await backUp('two');
+  expect(await concern()).toBeNull();
+  isSame = false;
+  const third = await backUp('three');
+  expect(await concern()).toStartWith(third);
+  await service.deleteBackup(third);
+  expect(await concern()).toBeNull();
 });
 
 test('the stream needs no backup: whatever retention removes of them, every moment can be restored', async () => {

@@ -5,6 +5,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { BackupService } from '../../src/service/backup-service.ts';
 import type { Status } from '../../src/service/model.ts';
 import { scratchFolders } from './scratch.ts';
+import { settingsWith } from './settings.ts';
 import { type SqlProcess, startSqlProcess } from './sql-process.ts';
 
 type ServiceOptions = ConstructorParameters<typeof BackupService>[0];
@@ -23,11 +24,7 @@ export function capturedShops() {
       databasePath: join(place, 'shop.sqlite'),
       backupsPath: join(place, 'backups'),
       statePath: join(place, 'state.sqlite'),
-      settings: {
-        ...{ enabled: false, intervalMinutes: 10, retentionCount: 10, s3Enabled: false, s3Path: '', verify: 'quick' },
-        ...{ maxAgeMinutes: null, lossIgnore: [], keepHourly: 0, keepDaily: 0 },
-        ...{ keepWeekly: 0, keepMonthly: 0, keepYearly: 0 },
-      },
+      settings: settingsWith({ enabled: false }),
       log: (level, message) => void said.push(`${level} ${message}`),
       jobEnvironment: { PATH: process.env['PATH'] ?? '' },
       continuous: {
@@ -60,6 +57,7 @@ export function capturedShops() {
   return { scratch, openService, startApp, startShop };
 }
 
+/** Asked again and again: the service says nothing when the stream has caught up. */
 export async function untilStatus(service: BackupService, isWanted: (status: Status) => boolean): Promise<Status> {
   for (;;) {
     const status = await service.getStatus();

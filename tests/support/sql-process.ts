@@ -15,13 +15,24 @@ export interface SqlProcess extends AsyncDisposable {
 export function startSqlProcess(path: string): SqlProcess {
   const main = fileURLToPath(new URL('./sql-process-main.ts', import.meta.url));
   const child = spawn(process.execPath, [main, path], { stdio: ['pipe', 'pipe', 'inherit'] });
-  const waiting: ((line: string) => void)[] = [];
-  createInterface({ input: child.stdout }).on('line', (line) => waiting.shift()?.(line));
-  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  const waiting: PromiseWithResolvers<string>[] = [];
+  createInterface({ input: child.stdout }).on('line', (line) => waiting.shift()?.resolve(line));
+  let how: string | null = null;
+  const ended = new Promise<void>((resolve) =>
+    child.once('close', (code, signal) => {
+      how = `the process of ${path} has ended: ${signal ?? `code ${code}`}`;
+      for (const { reject } of waiting.splice(0)) reject(new Error(how));
+      resolve();
+    }),
+  );
+  // What it did not read any more is said by its end.
+  child.stdin.on('error', () => {});
   async function ask(order: object): Promise<readonly Record<string, unknown>[]> {
-    const answer = new Promise<string>((resolve) => waiting.push(resolve));
+    if (how !== null) throw new Error(how);
+    const answer = Promise.withResolvers<string>();
+    waiting.push(answer);
     child.stdin.write(`${JSON.stringify(order)}\n`);
-    const { rows, error } = JSON.parse(await answer);
+    const { rows, error } = JSON.parse(await answer.promise);
     if (error !== undefined) throw new Error(error);
     return rows;
   }

@@ -38,6 +38,7 @@ export const capturedScenarios = [
 export interface ContinuousTally {
   rounds: number;
   captures: number;
+  /** Moments that came back and were judged. */
   restores: number;
   kills: number;
   pauses: number;
@@ -104,6 +105,8 @@ class Round {
   #rebasedAt: string | null = null;
   #calls = 0;
   #isGapless = true;
+  #files = 0;
+  #wasKilled = false;
 
   constructor(place: string, scenario: Scenario, random: Random, tally: ContinuousTally, what: string) {
     this.#place = place;
@@ -129,7 +132,8 @@ class Round {
     this.#worker.start();
     await this.#startActors();
     const untilMs = performance.now() + 1_000 * seconds;
-    while (performance.now() < untilMs) {
+    // Each round has a kill, however slow the machine is.
+    while (performance.now() < untilMs || !this.#wasKilled) {
       await this.#promise();
       if (this.#random.chance(killChance)) this.#kill();
       if (this.#random.chance(0.05)) await this.#pause();
@@ -279,6 +283,7 @@ class Round {
     const { pid } = this.#worker;
     if (pid === undefined) return;
     this.#tally.kills++;
+    this.#wasKilled = true;
     process.kill(pid, 'SIGKILL');
   }
 
@@ -291,7 +296,7 @@ class Round {
   }
 
   async #restore(wish: WishedMoment, promised: PromisedMoment | null, what: string): Promise<void> {
-    const to = join(this.#place, 'restored', `${this.#tally.restores++}.sqlite`);
+    const to = join(this.#place, 'restored', `${this.#files++}.sqlite`);
     const mayFail = this.#scenario.special === 'failing fsync';
     try {
       await materialize(this.#stream, wish, to);
@@ -299,6 +304,7 @@ class Round {
       const judged = judgeLedger(to, { unwritten: true, gapless: isGapless && !mayFail });
       const after = 'latest' in wish || mayFail ? this.#acknowledged() : (promised?.after ?? null);
       const complaint = judged.complaint ?? outOfTime(judged.last, promised?.before ?? [], mayFail ? null : after);
+      this.#tally.restores++;
       if (complaint !== null) this.#complain(`${what}: ${complaint}`);
     } catch (error) {
       this.#complain(`${what} could not be restored: ${String(error)}`);

@@ -2,20 +2,21 @@
  * An app beside a replicator, which may be one of a test build: it writes until something is found to be wrong or a minute
  * is over. Prints what was found, and whether the newest moment is what was committed.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { materialize } from '../../src/engine/replication/materialize.ts';
 import { Replicator } from '../../src/engine/replication/replicator.ts';
 import type { StreamStatus } from '../../src/engine/replication/status.ts';
+import { readLogIndex } from '../../src/engine/sqlite/wal-index.ts';
 import { addFailedCommit } from '../support/failed-commit.ts';
 import { startSqlProcess } from '../support/sql-process.ts';
 
 const PATIENCE_MS = 60_000;
 const HOUR_MS = 3_600_000;
 /** For the fault of a test build: whether it shows, and how many frames behind the end of the log are read. */
-const fault = { isOn: true, phantomFrames: 0 };
+const fault = { isOn: process.argv[2] !== 'cut', phantomFrames: 0 };
 Object.assign(globalThis, { fault });
 
 const place = mkdtempSync(join(tmpdir(), 'velist-faulty-capture-'));
@@ -26,6 +27,7 @@ await app.run('CREATE TABLE t (id INTEGER PRIMARY KEY, text TEXT)');
 const grow = `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400)
   INSERT INTO t (text) SELECT hex(randomblob(400)) FROM n`;
 await app.run(grow);
+const update = 'UPDATE t SET text = hex(randomblob(400)) WHERE id % 2 = 1';
 
 const statuses: StreamStatus[] = [];
 const abort = new AbortController();
@@ -46,9 +48,22 @@ if (process.argv[2] === 'phantom') {
   addFailedCommit(path, "INSERT INTO t (text) VALUES ('phantom')");
   fault.phantomFrames = 1;
   await until(() => found() !== undefined);
+} else if (process.argv[2] === 'cut') {
+  await replicator.flush();
+  // Never closed: that would drop the locks of the pin.
+  const index = openSync(`${path}-shm`, 'r');
+  await replicator.backups.hold();
+  fault.isOn = true;
+  await app.run(update);
+  const end = readLogIndex(index);
+  if (end === null) throw new Error('the index of the log stands still while nobody writes');
+  if ((await replicator.backups.cut(end)) !== null) throw new Error('the cut was not the one that found it');
+  // What is known is not found a second time: all that was missed is in the main file now, where it would look like damage.
+  fault.isOn = false;
+  await app.run('PRAGMA wal_checkpoint(PASSIVE)');
+  await until(() => found() !== undefined);
 } else {
-  while (found() === undefined && performance.now() < untilMs)
-    await app.run('UPDATE t SET text = hex(randomblob(400)) WHERE id % 2 = 1');
+  while (found() === undefined && performance.now() < untilMs) await app.run(update);
 }
 const first = found();
 fault.isOn = false;

@@ -15,7 +15,7 @@ interface Found {
   readonly isSame: boolean;
 }
 
-async function played(kind: 'updates' | 'phantom', ...patches: readonly Patch[]): Promise<Found> {
+async function played(kind: 'updates' | 'phantom' | 'cut', ...patches: readonly Patch[]): Promise<Found> {
   build.plant(patches);
   const { output } = await build.program('tests/torture/faulty-capture-main.ts', kind);
   const line = output.split('\n').find((text) => text.startsWith('{'));
@@ -23,12 +23,13 @@ async function played(kind: 'updates' | 'phantom', ...patches: readonly Patch[])
   return JSON.parse(line); // our own program wrote it
 }
 
+const dropped: Patch = {
+  file: 'src/engine/replication/log-tail.ts',
+  from: '      pages.set(chunk.getUint32(at)',
+  to: '      if (chunk.getUint32(at) !== 5 || !fault.isOn) pages.set(chunk.getUint32(at)',
+};
+
 test('a frame that was dropped, and a page that was taken for unchanged, are faults of the stream and no damage', async () => {
-  const dropped: Patch = {
-    file: 'src/engine/replication/log-tail.ts',
-    from: '      pages.set(chunk.getUint32(at)',
-    to: '      if (chunk.getUint32(at) !== 5 || !fault.isOn) pages.set(chunk.getUint32(at)',
-  };
   const unchanged: Patch = {
     file: 'src/engine/replication/capture.ts',
     from: 'if (!before.isSame(number, sums, at) ||',
@@ -40,6 +41,18 @@ test('a frame that was dropped, and a page that was taken for unchanged, are fau
     expect(rebased?.reason).toBe('its checksums are lost');
     build.restore();
   }
+});
+
+test('a fault that shows as a backup is cut is one of the stream, too', async () => {
+  // The log is compared at each look, not only when all of it is merged.
+  const comparedAtOnce: Patch = {
+    file: 'src/engine/replication/capture.ts',
+    from: 'const isAllInMain = isAllMerged(index) &&',
+    to: 'const isAllInMain = (fault.isOn || isAllMerged(index)) &&',
+  };
+  const { rebased, ...found } = await played('cut', dropped, comparedAtOnce);
+  expect(found).toEqual({ at: 'stream', code: 'STREAM_UNTRUE', isFirstUntrue: true, isSame: true });
+  expect(rebased?.reason).toBe('its checksums are lost');
 });
 
 test('a commit that failed, captured all the same, is known at the next look, and captured back', async () => {

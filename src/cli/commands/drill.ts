@@ -21,7 +21,7 @@ export async function drill({ service, output }: Session, options: DrillOptions)
     onProgress: output.progress.show,
   });
   output.answer(report, report.drills.map(drillText).join('\n'));
-  const error = report.drills.find(({ result }) => result === 'failed' || result === 'stopped')?.error;
+  const error = report.drills.find(({ result }) => result !== 'proven' && result !== 'sealed')?.error;
   return error ? exitCodeOf(error.code) : exitCodes.done;
 }
 
@@ -36,6 +36,8 @@ function drillText({ target, result, backup: name, moment, ms, assertions, remar
       return `${target}: ${backup} is what was stored. Its content was not opened: name the private key with --identity.`;
     case 'stopped':
       return `${target}: stopped.`;
+    case 'refused':
+      return `${target}: not begun: ${error?.message ?? 'no reason was given'}\n${error?.hint ?? ''}`;
     case 'failed':
       return `${target}: FAILED${backup === null ? '' : `, ${backup}`}: ${error?.message ?? 'no reason was given'}\n${error?.hint ?? ''}`;
   }

@@ -34,10 +34,12 @@ interface ReadTail {
   readonly from: number;
   readonly at: Date;
   /** Copies of its pages, if the log may begin anew before they are written. */
-  readonly copies: ReadonlyMap<number, Buffer> | null;
+  readonly copies: Copies | null;
   /** What was known before it was read. */
   readonly before: { readonly position: LogPosition | null; readonly mayBeginAnew: boolean };
 }
+
+type Copies = ReadonlyMap<number, Buffer>;
 
 /** An end of the log, as a pin sees it. */
 export interface LogEnd {
@@ -48,7 +50,7 @@ export interface LogEnd {
 /** How often to look again when a log begins anew just while we look. */
 const LOOKS_MAX = 20;
 const PAGES_PER_STEP = 64;
-/** What is copied into memory while the pin moves. */
+/** What is held in memory while the pin moves. */
 const COPIED_BYTES_MAX = 16 * 1024 * 1024;
 const NONE: ReadonlySet<number> = new Set();
 
@@ -160,9 +162,9 @@ export class Capture {
 
   /**
    * Moves the pin to the end of the log. What came since the last capture is read before the old pin is gone, and written
-   * by the next `capture`.
+   * by the next `capture`, as one segment however often the pin moved.
    *
-   * @returns false after a long transaction, which must be captured first: what is read now is kept in memory.
+   * @returns false when a capture must come first: what is read now is kept in memory, and would be too much.
    * @throws NotCaptured: what was captured is compared with the log while it is held.
    */
   movePin(): boolean {
@@ -200,7 +202,9 @@ export class Capture {
       if (from === 'again') continue;
       const untilFrames = end?.salts === index.salts ? Math.min(end.frames, index.frames) : index.frames;
       if (from === null || from.frames >= untilFrames) return;
-      if (mayWait && (untilFrames - from.frames) * from.pageSize > COPIED_BYTES_MAX) throw new TailTooLong();
+      const last = this.#waiting.at(-1);
+      const heldPages = (last?.copies?.size ?? 0) + untilFrames - from.frames;
+      if (mayWait && heldPages * from.pageSize > COPIED_BYTES_MAX) throw new TailTooLong();
       const tail = readLogTail(this.#database.log, from, untilFrames);
       if (tail === null) continue;
       const copies = mayWait ? copyPages(this.#database.log, tail.position, from.frames) : null;
@@ -210,7 +214,9 @@ export class Capture {
       if (from.frames === 0) this.#inLog.clear();
       for (const number of tail.pages.keys()) this.#inLog.add(number);
       this.#read = tail.position;
-      this.#waiting.push({ tail, from: from.frames, at, copies, before });
+      const read: ReadTail = { tail, from: from.frames, at, copies, before };
+      if (last?.copies && copies) this.#waiting.splice(-1, 1, joined(last, last.copies, read, copies));
+      else this.#waiting.push(read);
       return;
     }
     throw new Lost('the log was not whole up to the end of its index');
@@ -248,7 +254,7 @@ export class Capture {
       return copy ?? bytes;
     };
     const numbers = [...tail.pages.keys()].sort((a, b) => a - b);
-    refuseMissing(tail, sums);
+    refuseMissing(tail, sums.pages);
     const change = await inTurns(sumChange(numbers, readPage, sums, tail.commitPages), signal);
     const next = txid + 1n;
     const header: LtxHeader = {
@@ -273,9 +279,24 @@ export class Capture {
 }
 
 /** Pages by which the database grew are in the log; where one is not, frames were lost. */
-function refuseMissing(tail: LogTail, { pages, pageSize }: PageSums): void {
-  for (let number = pages + 1; number <= tail.commitPages; number++)
-    if (!tail.pages.has(number) && number !== lockPageOf(pageSize)) throw new Lost(`page ${number} is in no frame`);
+function refuseMissing({ pages, commitPages, position }: LogTail, pagesBefore: number): void {
+  for (let number = pagesBefore + 1; number <= commitPages; number++)
+    if (!pages.has(number) && number !== lockPageOf(position.pageSize)) throw new Lost(`page ${number} is in no frame`);
+}
+
+/** Two tails of which the second goes on behind the first, as one. */
+function joined(first: ReadTail, firstCopies: Copies, second: ReadTail, secondCopies: Copies): ReadTail {
+  refuseMissing(second.tail, first.tail.commitPages);
+  const { commitPages, commits } = second.tail;
+  const pages = new Map([...first.tail.pages, ...second.tail.pages].filter(([number]) => number <= commitPages));
+  return {
+    tail: { ...second.tail, commits: first.tail.commits + commits, pages },
+    // A log that began anew was read from its beginning.
+    from: second.from === 0 ? 0 : first.from,
+    at: second.at,
+    copies: new Map([...firstCopies, ...secondCopies]),
+    before: first.before,
+  };
 }
 
 /** Pages that were written as they were before are left out, but for the first: a segment has at least one. */
@@ -305,7 +326,7 @@ export function* encodePages(
 }
 
 /** The newest of each page behind `after` and up to the position, whatever the tail takes them to be. */
-function copyPages(log: number, { frames, pageSize }: LogPosition, after: number): ReadonlyMap<number, Buffer> {
+function copyPages(log: number, { frames, pageSize }: LogPosition, after: number): Copies {
   const pages = pageFrames(log, frames, after);
   const copies = Buffer.allocUnsafeSlow(pages.size * pageSize);
   const copied = new Map<number, Buffer>();

@@ -48,10 +48,10 @@ export class Checkpoints {
     const isSoon = performance.now() < this.#notBeforeMs && frames < this.#triedFrames + FRAMES_MIN;
     if (isSoon) return;
     const isNearEnd = (await this.#merge(signal)) <= FRAMES_NEAR_END;
-    const isLong = this.#database.index().frames * this.#database.pageSize > BARRIER_FROM_BYTES;
     const byGap = isNearEnd && (await this.#findGap(signal));
-    const isDrained = byGap || (isNearEnd && isLong && this.#capture.drain(FRAMES_IN_BARRIER_MAX)?.isDrained);
-    if (isDrained) {
+    await this.#capture.capture(signal);
+    const isLong = this.#database.index().frames * this.#database.pageSize > BARRIER_FROM_BYTES;
+    if (byGap || (isNearEnd && isLong && this.#capture.drain(FRAMES_IN_BARRIER_MAX)?.isDrained)) {
       this.#triedFrames = 0;
       this.#notBeforeMs = 0;
     } else {
@@ -80,12 +80,10 @@ export class Checkpoints {
   /** Takes a pin just when all is merged. @returns false beside writers that leave no gap. */
   async #findGap(signal?: AbortSignal): Promise<boolean> {
     for (let tries = 0; tries < GAPS_TRIED_MAX; tries++) {
-      this.#capture.movePin();
-      await this.#capture.capture(signal);
+      await this.#movePin(signal);
       if (!isAllMerged(this.#database.index())) this.#database.checkpoint();
       if (!isAllMerged(this.#database.index())) continue;
-      this.#capture.movePin();
-      await this.#capture.capture(signal);
+      await this.#movePin(signal);
       if (isAllMerged(this.#database.index())) return true;
     }
     return false;
@@ -97,8 +95,7 @@ export class Checkpoints {
     for (let round = 0; round < ROUNDS_MAX; round++) {
       // One long transaction is merged at once.
       if (round > 0) this.#limits.refuseLong();
-      this.#capture.movePin();
-      await this.#capture.capture(signal);
+      await this.#movePin(signal);
       this.#database.checkpoint();
       const { frames, mergedFrames } = this.#database.index();
       const isFaster = frames - mergedFrames > left / 2;
@@ -108,10 +105,16 @@ export class Checkpoints {
     return left;
   }
 
+  /** What is read meanwhile becomes one segment at the end. */
+  async #movePin(signal?: AbortSignal): Promise<void> {
+    if (!this.#capture.movePin()) await this.#capture.capture(signal);
+  }
+
   /** All of the log in the main file, at the end. @returns its stamp; null beside a writer that leaves no gap. */
   async drainForEnd(): Promise<string | null> {
     for (let tries = 0; tries < END_TRIES_MAX; tries++) {
       await this.#merge();
+      await this.#capture.capture();
       // The clock of files goes on meanwhile, so that nobody has to wait for it while writers are held off.
       await sleep(END_RETRY_MS);
       let stamp: string | null = null;

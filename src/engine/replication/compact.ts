@@ -21,7 +21,7 @@ const WINDOWS_MS: ReadonlyMap<number, number> = new Map([
   [3, HOUR_MS],
 ]);
 
-interface Merge {
+export interface Merge {
   readonly level: number;
   /** Oldest first. */
   readonly from: readonly LocalSegment[];
@@ -29,14 +29,23 @@ interface Merge {
 
 type Listed = Pick<LocalStream, 'segments'>;
 
-/** The merges that are due of the finest level that has any; those of coarser levels see what they made at the next look. */
-export function dueMerges(stream: Listed, marks: ReadonlySet<bigint>, now: Date): readonly Merge[] {
+/**
+ * The merges that are due of the finest level that has any; those of coarser levels see what they made at the next look.
+ *
+ * @param isPossible false for one that failed for good.
+ */
+export function dueMerges(
+  stream: Listed,
+  marks: ReadonlySet<bigint>,
+  now: Date,
+  isPossible: (merge: Merge) => boolean = () => true,
+): readonly Merge[] {
   for (const [level, windowMs] of WINDOWS_MS) {
-    const merges = mergesInto(level, windowMs, stream, marks, now);
+    const merges = mergesInto(level, windowMs, stream, marks, now).filter(isPossible);
     if (merges.length > 0) return merges;
   }
   const whole = dueWhole(stream, now);
-  return whole === null ? [] : [whole];
+  return whole === null || !isPossible(whole) ? [] : [whole];
 }
 
 /** All pages were read from the database then; what lies before does not lead over it. */

@@ -23,24 +23,27 @@ interface KeepPlan {
   readonly isOver: boolean;
 }
 
+/** @param doubted paths of segments that may be damaged: they take the place of none. */
 export function planKeep(
   segments: readonly LocalSegment[],
   marks: ReadonlySet<bigint>,
   policy: KeepPolicy,
   now: Date,
+  doubted: ReadonlySet<string> = new Set(),
 ): KeepPlan {
+  const covering = segments.filter(({ path }) => !doubted.has(path));
   const needed = neededAlways(segments, marks);
   const oldestMs = now.getTime() - Math.max(...policy.windowsMs);
   const wholes = segments.filter(({ level }) => level === SNAPSHOT_LEVEL);
   const beyond = wholes.findLast(({ at }) => at.getTime() <= oldestMs);
   let floors = wholes.filter(({ maxTxid }) => maxTxid >= (beyond?.maxTxid ?? 0n));
-  let kept = keptFrom(floors[0], segments, policy, now);
+  let kept = keptFrom(floors[0], segments, covering, policy, now);
   const bytesOf = (list: readonly LocalSegment[]) => list.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   const all = () => segments.filter((one) => kept.has(one) || needed.has(one));
   // Too much: the stream begins at a later base.
   while (bytesOf(all()) > policy.bytesMax && floors.length > 1) {
     floors = floors.slice(1);
-    kept = keptFrom(floors[0], segments, policy, now);
+    kept = keptFrom(floors[0], segments, covering, policy, now);
   }
   const left = all();
   const stays = new Set(left);
@@ -50,6 +53,7 @@ export function planKeep(
 function keptFrom(
   floor: LocalSegment | undefined,
   segments: readonly LocalSegment[],
+  covering: readonly LocalSegment[],
   { windowsMs }: KeepPolicy,
   now: Date,
 ): ReadonlySet<LocalSegment> {
@@ -70,7 +74,7 @@ function keptFrom(
     if (maxTxid === from && segment !== floor) continue;
     const isYoung = at.getTime() > now.getTime() - (windowsMs[level] ?? 0);
     const isBase = () => starts.some((start) => start.maxTxid === maxTxid && segment.minTxid === maxTxid);
-    if (isYoung || !(isCovered(segment, segments) || isBase())) kept.add(segment);
+    if (isYoung || !(isCovered(segment, covering) || isBase())) kept.add(segment);
   }
   // The base before each window is read first by whoever wants its beginning.
   for (const windowMs of windowsMs) {

@@ -16,28 +16,41 @@ const LET_GO_FACTOR = 4;
 
 export class LogLimits {
   readonly #database: FollowedDatabase;
-  readonly #limitBytes: number;
+  readonly #whoHasOpen: typeof whoHasOpen;
+  /** As it was told first: it stays one warning, however long the log becomes. */
+  #warning: string | null = null;
 
-  constructor(database: FollowedDatabase) {
+  constructor(database: FollowedDatabase, asked = whoHasOpen) {
     this.#database = database;
-    this.#limitBytes = Math.max(LOG_BYTES_LEAST, (database.pinnedPages * database.pageSize) / 4);
+    this.#whoHasOpen = asked;
   }
 
   /** @throws BackupError LOG_TOO_LONG, DISK_FULL: the pin is to be let go. */
   look(): { readonly logBytes: number; readonly warning: string | null } {
     const logBytes = this.#refuseFullDisk();
-    if (logBytes <= this.#limitBytes) return { logBytes, warning: null };
-    if (logBytes > LET_GO_FACTOR * this.#limitBytes) throw this.#tooLong(logBytes);
-    const by = whoHasOpen(this.#database.path).by.map(({ pid, name }) => `${name} (${pid})`);
+    const limitBytes = this.#limitBytes(logBytes);
+    if (logBytes > LET_GO_FACTOR * limitBytes) throw this.#tooLong(logBytes);
+    this.#warning = logBytes > limitBytes ? (this.#warning ?? this.#warn()) : null;
+    return { logBytes, warning: this.#warning };
+  }
+
+  #warn(): string {
+    const by = this.#whoHasOpen(this.#database.path).by.map(({ pid, name }) => `${name} (${pid})`);
     const who = by.length === 0 ? 'a process that is not seen from here' : by.join(', ');
-    const warning = `The log of the database has ${megabytes(logBytes)}: a reader that stays keeps it from being merged. It is open in ${who}.`;
-    return { logBytes, warning };
+    return `The log of the database is long: a reader that stays keeps it from being merged. It is open in ${who}.`;
+  }
+
+  /** A quarter of the database as it is now. Its pages are only counted when they matter. */
+  #limitBytes(logBytes: number): number {
+    if (logBytes <= LOG_BYTES_LEAST) return LOG_BYTES_LEAST;
+    const { pinnedPages, pageSize } = this.#database;
+    return Math.max(LOG_BYTES_LEAST, (pinnedPages * pageSize) / 4);
   }
 
   /** @throws BackupError LOG_TOO_LONG */
   refuseLong(): void {
     const logBytes = this.#refuseFullDisk();
-    if (logBytes <= LET_GO_FACTOR * this.#limitBytes) return;
+    if (logBytes <= LET_GO_FACTOR * this.#limitBytes(logBytes)) return;
     throw this.#tooLong(logBytes);
   }
 

@@ -7,6 +7,7 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { BackupError, errnoCode } from '../../words/errors.ts';
+import { takeLock } from '../disk/lock.ts';
 import { giveToOwnerOfFolder } from '../disk/owner.ts';
 import { syncFolderNow } from '../disk/sync-folder.ts';
 
@@ -43,6 +44,26 @@ export function readableMarks(folder: string): readonly Mark[] {
   } catch {
     return [];
   }
+}
+
+/** Those that were asked for and name no moment yet. To be read before the capture that they are to name. */
+export function pendingMarks(folder: string): readonly Mark[] {
+  return readableMarks(folder).filter(({ bookmark }) => bookmark === null);
+}
+
+/** Writes down what was captured for them, and for none that came since: that may be older than what it means. */
+export async function nameMoment(
+  folder: string,
+  pending: readonly Mark[],
+  bookmark: string,
+  signal: AbortSignal,
+): Promise<void> {
+  using _lock = await takeLock(join(folder, MARKS_LOCK), { waitMs: 5_000, signal });
+  const isMeant = (mark: Mark) => pending.some(({ name, at }) => name === mark.name && at === mark.at);
+  writeMarks(
+    folder,
+    readMarks(folder).map((mark) => ({ ...mark, bookmark: mark.bookmark ?? (isMeant(mark) ? bookmark : null) })),
+  );
 }
 
 /** Needs the lock of the marks. */

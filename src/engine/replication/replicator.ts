@@ -13,21 +13,23 @@ import { BackupHolds } from './backup-holds.ts';
 import { Capture, type StreamHead } from './capture.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { provenPosition, removeDrainedNote, writeDrainedNote } from './continuity.ts';
+import { Faults } from './faults.ts';
 import { LocalStream } from './local-stream.ts';
 import { LogLimits } from './log-limits.ts';
 import { NotCaptured } from './log-proof.ts';
 import { LogWatcher } from './log-watcher.ts';
 import { Lost } from './lost.ts';
-import { MARKS_LOCK, type Mark, readableMarks, readMarks, writeMarks } from './marks.ts';
+import { nameMoment, pendingMarks } from './marks.ts';
 import { readPause, removePause, REPLICATOR_LOCK, writePause } from './pause.ts';
 import { positionOf } from './position.ts';
 import { rebase } from './rebase.ts';
 import { inTurns } from './rest.ts';
 import { bookmarkOf } from './segment.ts';
-import { readStatus, type StreamStatus, writeStatus } from './status.ts';
+import type { StreamStatus } from './status.ts';
 import { saveSums, sumsOfNewest } from './sums-file.ts';
+import { ToldStatus } from './told-status.ts';
 import { Upkeep, type UpkeepPolicy } from './upkeep.ts';
-import { streamUntrue, type Untrue, Witness } from './witness.ts';
+import { isAsCaptured, segmentUntrue, streamUntrue, type Untrue, Witness } from './witness.ts';
 
 export interface FollowOptions extends UpkeepPolicy {
   readonly databasePath: string;
@@ -47,11 +49,14 @@ interface Captured {
   readonly at: Date;
 }
 
+interface Flush {
+  readonly resolve: (captured: Captured) => void;
+  readonly reject: (error: unknown) => void;
+}
+
 const RETRY_MS = 1_000;
 const RETRY_MS_MAX = 60_000;
 const ASIDE_MS = 20;
-/** A status is told when it changes, and as a sign of life. */
-const TELL_MS = 5_000;
 /** A restore takes the lock at once when we let it go. */
 const RESTORE_BEGINS_MS = 30_000;
 
@@ -59,34 +64,29 @@ export class Replicator {
   readonly #options: FollowOptions;
   readonly #context: ReplicatorContext;
   readonly #stream: LocalStream;
-  #status: StreamStatus = {
-    ...{ phase: 'starting', bookmark: null, at: null, oldestAt: null, caughtUpAt: null, sizeBytes: 0, logBytes: 0 },
-    ...{ pause: null, error: null, untrue: null, warnings: [], rebased: null },
-  };
-  #isStreamUntrue = false;
+  readonly #status: ToldStatus;
+  readonly #faults: Faults;
   #doubt: string | null = null;
   /** Why the log did not go on from where it was read. */
   #lost: string | null = null;
-  #toldMs = 0;
   #capturingFromMs = Number.POSITIVE_INFINITY;
-  #writtenMs = 0;
-  #writtenBookmark: string | null = null;
   #wake: () => void = () => {};
   /** A backup that is to end at a captured moment. */
   readonly backups = new BackupHolds(() => this.#wake());
-  #flushes: { readonly resolve: (captured: Captured) => void; readonly reject: (error: unknown) => void }[] = [];
+  #flushes: Flush[] = [];
 
   constructor(options: FollowOptions, context: ReplicatorContext) {
     this.#options = options;
     this.#context = context;
     this.#stream = new LocalStream(options.folder);
-    this.#isStreamUntrue = isUntrueStill(readStatus(options.folder));
+    this.#status = new ToldStatus(options.folder, context.onStatus);
+    this.#faults = new Faults(this.#status, context.now);
   }
 
   /** Resolves when all that was committed before the call is captured. */
   flush(): Promise<Captured> {
     return new Promise((resolve, reject) => {
-      if (this.#status.phase !== 'capturing') return reject(this.#notCapturing());
+      if (this.#status.now.phase !== 'capturing') return reject(this.#notCapturing());
       this.#flushes.push({ resolve, reject });
       this.#wake();
     });
@@ -106,7 +106,7 @@ export class Replicator {
       } catch (error) {
         if (signal.aborted) break;
         const known = BackupError.from(error);
-        this.#tell({ phase: 'waiting', error: known.toJSON() });
+        this.#status.tell({ phase: 'waiting', error: known.toJSON() });
         this.#refuseFlushes(known);
       }
       // It failed, or must begin anew; what captured for a while did not end because of its beginning.
@@ -123,15 +123,19 @@ export class Replicator {
     const pause = readPause(folder);
     if (pause === null) return false;
     const { reason, since } = pause;
-    // What is captured afterwards may be another file.
-    this.#tell({ phase: 'paused', pause: { reason, since }, error: null, untrue: null });
+    // What is captured afterwards is another file; a restore may still fail.
+    if (reason === 'replaced') this.#faults.endDamage();
+    const untrue = this.#faults.untrueAtRest();
+    this.#status.tell({ phase: 'paused', pause: { reason, since }, error: null, untrue });
     this.#refuseFlushes(this.#notCapturing());
     await this.#sleep(intervalMs);
-    if (reason !== 'restore' || this.#context.now().getTime() - Date.parse(since) < RESTORE_BEGINS_MS) return true;
+    // Nobody knows how old it is by a clock that was set back.
+    const ageMs = Math.abs(this.#context.now().getTime() - Date.parse(since));
+    if (reason !== 'restore' || ageMs < RESTORE_BEGINS_MS) return true;
     // One that was killed holds no lock.
     try {
       using _lock = await this.#takeLock(0);
-      removePause(folder);
+      if (readPause(folder)?.reason === 'restore') removePause(folder);
     } catch (error) {
       if (!(error instanceof BackupError) || error.code !== 'BUSY') throw error;
     }
@@ -144,7 +148,7 @@ export class Replicator {
     const { signal, now } = this.#context;
     makePrivateFolder(folder);
     using _lock = await this.#takeLock(this.#options.intervalMs);
-    this.#tell({ phase: 'starting', pause: null });
+    this.#status.tell({ phase: 'starting', pause: null });
     this.#stream.prepare();
     using database = new FollowedDatabase(databasePath);
     const limits = new LogLimits(database);
@@ -156,7 +160,7 @@ export class Replicator {
     const upkeep = new Upkeep(this.#stream, this.#options, now);
     this.#doubt = database.doubtAboutWriter();
     // From the beginning on it is known that there was a stream, and up to where.
-    this.#tell({ phase: 'capturing', error: null, ...newestOf(head) });
+    this.#status.tell({ phase: 'capturing', error: null, ...newestOf(head) });
     this.#capturingFromMs = performance.now();
     try {
       return await this.#captureUntilStopped(database, capture, checkpoints, upkeep, limits);
@@ -170,11 +174,13 @@ export class Replicator {
   async #begin(database: FollowedDatabase): Promise<StreamHead> {
     const { folder } = this.#options;
     const { signal } = this.#context;
+    // It was restored or replaced while nobody looked.
+    if (this.#faults.damage?.file !== database.file) this.#faults.endDamage();
     const { newest } = this.#stream;
     if (newest === null || newest.header.tag === 0) return await this.#rebase(database, null, 'the stream begins');
     const { header, maxTxid: txid, at } = newest;
     // What is untrue is no measure: all pages are captured then.
-    const sums = this.#isStreamUntrue ? null : await inTurns(sumsOfNewest(folder, this.#stream, newest), signal);
+    const sums = this.#faults.isStreamUntrue ? null : await inTurns(sumsOfNewest(folder, this.#stream, newest), signal);
     const position = positionOf(header);
     const proven =
       position === undefined || header.pageSize !== database.pageSize
@@ -186,8 +192,11 @@ export class Replicator {
     const before = { txid, at, tag: header.tag, state: header.stateAfter, sums };
     if (sums !== null && proven !== undefined) return { ...before, sums, position: proven };
     // A comparison would capture the damage.
-    const { untrue } = this.#status;
-    if (untrue?.at === 'file') throw BackupError.fromJSON(untrue.error);
+    const { damage } = this.#faults;
+    if (damage !== null) {
+      if (sums === null || !isAsCaptured(database, damage.page, sums)) throw BackupError.fromJSON(damage.error);
+      this.#faults.endDamage();
+    }
     const reason = sums === null ? 'its checksums are lost' : unproven;
     return await this.#rebase(database, before, reason);
   }
@@ -200,10 +209,11 @@ export class Replicator {
     const { now, signal } = this.#context;
     const first = { txid: this.#stream.newest?.maxTxid ?? 0n, at: new Date(0), tag: newTag(), state: 0n, sums: null };
     const done = await rebase(database, this.#stream, before ?? first, { now, signal });
-    if (before !== null) this.#tell({ rebased: { at: done.head.at.toISOString(), reason, pages: done.changedPages } });
+    const rebased = { at: done.head.at.toISOString(), reason, pages: done.changedPages };
+    if (before !== null) this.#status.tell({ rebased });
     if (done.isWhole) {
       saveSums(this.#options.folder, done.head);
-      this.#isStreamUntrue = false;
+      this.#faults.noteBeganAnew();
     }
     return done.head;
   }
@@ -217,32 +227,37 @@ export class Replicator {
   ): Promise<boolean> {
     const { folder, intervalMs } = this.#options;
     const { signal, now } = this.#context;
-    const witness = new Witness(database, this.#stream);
+    const witness = new Witness(database, this.#stream, this.#faults.damage);
     using watcher = new LogWatcher(database.path, () => this.#wake());
+    using _holds = this.backups.open();
     while (!signal.aborted && readPause(folder) === null) {
       if (!database.isStillThere()) {
         this.#wasReplaced(database);
         return false;
       }
-      await this.backups.serve(capture, signal);
-      const flushes = this.#flushes.splice(0);
-      const lookedAt = now();
+      const flushes: Flush[] = [];
+      let lookedMs = performance.now();
       let isAside = false;
       try {
+        await this.backups.serve(capture, signal);
+        flushes.push(...this.#flushes.splice(0));
+        lookedMs = performance.now();
+        const lookedAt = now();
         await this.#markPending(capture);
         const segment = await capture.capture(signal);
         for (const { resolve } of flushes.splice(0)) resolve(capturedBy(capture));
         await checkpoints.look(signal);
         this.#tellCaught(capture, lookedAt, limits.look(), upkeep);
-        this.#noteWitness(witness.look(capture));
+        this.#noteWitness(witness.look(capture), database);
+        this.#noteUpkeep(upkeep, database);
         // What is left must not be removed while something is untrue.
-        if (this.#status.untrue?.at !== 'file') upkeep.look(capture.head);
+        if (this.#faults.damage === null) upkeep.look(capture.head);
         isAside = segment === null && (await checkpoints.standAside(signal));
         if (segment === null) watcher.listen();
       } catch (error) {
         this.#flushes.unshift(...flushes);
         if (!(error instanceof Lost)) throw error;
-        if (error instanceof NotCaptured) this.#tellUntrue('stream', streamUntrue(error.page, database.path));
+        if (error instanceof NotCaptured) this.#faults.noteStream(streamUntrue(error.page, database.path));
         // Opened anew, the position is proven once more or the database is read.
         this.#lost = error.message;
         return false;
@@ -250,25 +265,23 @@ export class Replicator {
       if (this.#flushes.length > 0 || this.backups.areWanted) continue;
       // Somebody may wait for the next step.
       if (isAside) await this.#sleep(Math.min(ASIDE_MS, intervalMs));
-      else await this.#sleep(watcher.isListening ? intervalMs : intervalMs - (now().getTime() - lookedAt.getTime()));
+      else await this.#sleep(watcher.isListening ? intervalMs : intervalMs - (performance.now() - lookedMs));
     }
     return true;
   }
 
   /** A damaged file stays reported; a stream at fault begins anew with all pages. */
-  #noteWitness(untrue: Untrue | null): void {
-    if (untrue === null) {
-      if (this.#status.untrue?.at === 'file') this.#tell({ untrue: null });
-      return;
-    }
-    if (untrue.at === 'stream') throw new NotCaptured(untrue.page);
-    this.#tellUntrue(untrue.at, untrue.error);
+  #noteWitness(untrue: Untrue | null, database: FollowedDatabase): void {
+    if (untrue?.at === 'stream') throw new NotCaptured(untrue.page);
+    if (untrue === null) this.#faults.endDamage();
+    else this.#faults.noteDamage({ page: untrue.page, file: database.file }, untrue.error);
   }
 
-  #tellUntrue(at: 'file' | 'stream', error: BackupError): void {
-    const since = this.#status.untrue?.since ?? this.#context.now().toISOString();
-    this.#tell({ untrue: { at, since, error: error.toJSON() } });
-    if (at === 'stream') this.#isStreamUntrue = true;
+  #noteUpkeep(upkeep: Upkeep, { path }: FollowedDatabase): void {
+    const damage = upkeep.damage();
+    if (damage === null) return;
+    this.#faults.noteStream(segmentUntrue(damage, path));
+    throw new Lost('a segment of the stream is damaged');
   }
 
   #wasReplaced(database: FollowedDatabase): void {
@@ -279,14 +292,11 @@ export class Replicator {
   /** A mark that was asked for means all that is committed now. */
   async #markPending(capture: Capture): Promise<void> {
     const { folder } = this.#options;
-    if (readableMarks(folder).every(({ bookmark }) => bookmark !== null)) return;
-    await capture.capture(this.#context.signal);
-    const bookmark = bookmarkOf(capture.head.txid);
-    using _lock = await takeLock(join(folder, MARKS_LOCK), { waitMs: 5_000, signal: this.#context.signal });
-    writeMarks(
-      folder,
-      readMarks(folder).map((mark: Mark) => ({ ...mark, bookmark: mark.bookmark ?? bookmark })),
-    );
+    const { signal } = this.#context;
+    const pending = pendingMarks(folder);
+    if (pending.length === 0) return;
+    await capture.capture(signal);
+    await nameMoment(folder, pending, bookmarkOf(capture.head.txid), signal);
   }
 
   /** A last capture; then what proves at the next start that nothing was missed. */
@@ -298,54 +308,24 @@ export class Replicator {
       const { txid, position } = capture.head;
       if (stamp !== null) writeDrainedNote(folder, { txid: bookmarkOf(txid), position, stamp });
       saveSums(folder, capture.head);
-      this.#tell(newestOf(capture.head));
+      this.#status.tell(newestOf(capture.head));
       // A first boot reads it, and says what it misses.
-      this.#writeNow();
+      this.#status.writeNow();
     } catch (error) {
-      if (error instanceof NotCaptured) this.#tellUntrue('stream', streamUntrue(error.page, databasePath));
+      if (error instanceof NotCaptured) this.#faults.noteStream(streamUntrue(error.page, databasePath));
       // The next start finds out what was missed.
-      this.#tell({ error: BackupError.from(error).toJSON() });
+      this.#status.tell({ error: BackupError.from(error).toJSON() });
     }
   }
 
   #tellCaught({ head }: Capture, lookedAt: Date, log: ReturnType<LogLimits['look']>, upkeep: Upkeep): void {
-    this.#tell({
+    this.#status.tell({
       ...{ phase: 'capturing', pause: null, error: null, caughtUpAt: lookedAt.toISOString(), logBytes: log.logBytes },
       ...newestOf(head),
       sizeBytes: this.#stream.sizeBytes,
       oldestAt: this.#stream.level(9)[0]?.at.toISOString() ?? null,
       warnings: [this.#doubt, log.warning, ...upkeep.warnings()].flatMap((text) => text ?? []),
     });
-  }
-
-  #tell(change: Partial<StreamStatus>): void {
-    const before = this.#status;
-    this.#status = { ...before, ...change };
-    const newsOf = ({ phase, bookmark, error, untrue, warnings, rebased }: StreamStatus) =>
-      JSON.stringify([phase, bookmark, error, untrue, warnings.length, rebased]);
-    if (newsOf(before) === newsOf(this.#status) && performance.now() - this.#toldMs < TELL_MS) return;
-    this.#toldMs = performance.now();
-    this.#context.onStatus(this.#status);
-    this.#write(before);
-  }
-
-  /** For other processes: what changed, and the newest moment now and then. */
-  #write(before: StreamStatus): void {
-    const newsOf = ({ phase, error, untrue, rebased, warnings }: StreamStatus) =>
-      JSON.stringify([phase, error?.message, untrue?.since, rebased?.at, warnings.length]);
-    const isDue = performance.now() - this.#writtenMs >= TELL_MS && this.#status.bookmark !== this.#writtenBookmark;
-    if (!isDue && newsOf(before) === newsOf(this.#status)) return;
-    this.#writeNow();
-  }
-
-  #writeNow(): void {
-    this.#writtenMs = performance.now();
-    this.#writtenBookmark = this.#status.bookmark;
-    try {
-      writeStatus(this.#options.folder, this.#status);
-    } catch {
-      // The folder is not there yet, or full: what matters is told to the owner.
-    }
   }
 
   async #takeLock(waitMs: number): Promise<Disposable> {
@@ -364,7 +344,7 @@ export class Replicator {
   async #sleep(ms: number): Promise<void> {
     const woken = new AbortController();
     this.#wake = () => woken.abort();
-    if (this.#flushes.length > 0 && this.#status.phase === 'capturing') return;
+    if (this.#flushes.length > 0 && this.#status.now.phase === 'capturing') return;
     const signal = AbortSignal.any([woken.signal, this.#context.signal]);
     await sleep(Math.max(0, ms), undefined, { signal }).catch(() => {});
     this.#wake = () => {};
@@ -375,7 +355,7 @@ export class Replicator {
   }
 
   #notCapturing(): BackupError {
-    const { phase, error } = this.#status;
+    const { phase, error } = this.#status.now;
     return new BackupError('NOT_DURABLE', `commits are not captured now (${error?.message ?? phase})`, {
       hint: error?.hint ?? 'See the status of the stream; `velist-backup resume` ends a pause.',
     });
@@ -384,11 +364,6 @@ export class Replicator {
 
 function capturedBy({ head }: Capture): Captured {
   return { bookmark: bookmarkOf(head.txid), at: head.at };
-}
-
-/** It was found at fault, and had no time to begin anew. */
-function isUntrueStill(told: StreamStatus | null): boolean {
-  return told?.untrue?.at === 'stream' && (told.rebased?.at ?? '') < told.untrue.since;
 }
 
 function newestOf({ txid, at }: StreamHead): Pick<StreamStatus, 'bookmark' | 'at'> {

@@ -23,10 +23,12 @@ export async function restReplicator(
 ): Promise<Disposable | null> {
   const folder = join(backups, CONTINUOUS_FOLDER);
   if (!existsSync(folder)) return null;
-  const wasPaused = readPause(folder) !== null;
-  if (!wasPaused) writePause(folder, { reason: 'restore', since: now().toISOString(), user });
+  const since = now().toISOString();
+  if (readPause(folder) === null) writePause(folder, { reason: 'restore', since, user });
   const resume = () => {
-    if (!wasPaused) removePause(folder);
+    // Somebody may have asked for a pause of their own meanwhile.
+    const pause = readPause(folder);
+    if (pause?.reason === 'restore' && pause.since === since) removePause(folder);
   };
   try {
     const lock = await takeLock(join(folder, REPLICATOR_LOCK), { waitMs: REST_WAIT_MS, signal });

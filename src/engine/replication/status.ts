@@ -31,6 +31,8 @@ export interface StreamStatus {
   readonly error: ErrorBody | null;
   /** What the witness found: the live file, or the stream, is not what was committed. */
   readonly untrue: { readonly at: 'file' | 'stream'; readonly since: string; readonly error: ErrorBody } | null;
+  /** The damaged page of the live file, and which file that was: it is looked at until it is true again. */
+  readonly damage: { readonly page: number; readonly file: string; readonly error: ErrorBody } | null;
   /** What should be known and stops nothing, in whole sentences. */
   readonly warnings: readonly string[];
   /** The last time that the log could not be proven to go on. */

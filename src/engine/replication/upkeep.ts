@@ -1,7 +1,11 @@
-/** Merges and removes beside the capture, one thing at a time. A fault is told with the next status, and tried again. */
+/**
+ * Merges and removes beside the capture, one thing at a time. A fault is told with the next status, and tried again. A
+ * segment that is damaged is told for good: it holds up no other merge, and nothing goes because of it.
+ */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { BackupError } from '../../words/errors.ts';
-import { dueMerges, mergeOne } from './compact.ts';
+import { dueMerges, isFreshStart, type Merge, mergeOne } from './compact.ts';
 import { planKeep } from './keep.ts';
 import type { LocalStream } from './local-stream.ts';
 import { isExpired, type Mark, markedTxids, MARKS_LOCK, readMarks, writeMarks } from './marks.ts';
@@ -33,6 +37,8 @@ export class Upkeep {
   #nextMs = 0;
   #savedMs = performance.now();
   #fault: BackupError | null = null;
+  /** Merges that failed because of a segment of theirs, with why. */
+  readonly #broken = new Map<string, { readonly from: Merge['from']; readonly error: BackupError }>();
   /** The stream is larger than it may be, and nothing more can be removed. */
   #isOver = false;
 
@@ -45,10 +51,19 @@ export class Upkeep {
   /** What should be known, in whole sentences. */
   warnings(): readonly string[] {
     const fault = this.#fault;
+    const broken = this.#broken.values().next().value?.error;
     return [
+      ...(broken ? [`A part of what was captured cannot be merged, and stays: ${broken.message}. ${broken.hint}`] : []),
       ...(fault ? [`What was captured cannot be merged or removed: ${fault.message}. ${fault.hint}`] : []),
       ...(this.#isOver ? [OVER] : []),
     ];
+  }
+
+  /** Why the newest moment can't be trusted: a segment that leads to it is damaged, or gone. Null as far as is known. */
+  damage(): BackupError | null {
+    const start = this.#stream.segments.findLast(isFreshStart)?.maxTxid ?? 0n;
+    const leads = [...this.#broken.values()].find(({ from }) => from.some(({ maxTxid }) => maxTxid > start));
+    return leads?.error ?? null;
   }
 
   /** Begins what is due, if nothing runs. */
@@ -84,16 +99,39 @@ export class Upkeep {
   }
 
   async #run(): Promise<void> {
-    const { signal } = this.#abort;
     const marks = markedTxids(await this.#livingMarks());
-    const due = () => dueMerges(this.#stream, marks, this.#now());
-    for (let merges = due(); merges.length > 0; merges = due())
-      for (const merge of merges) await mergeOne(this.#stream, merge, signal);
+    const fault = await this.#mergeDue(marks);
     const sizeBytes = this.#stream.sizeBytes;
     const bytesMax = this.#policy.bytesMax ?? (diskRoom(this.#stream.folder).freeBytes + sizeBytes) * FREE_SHARE;
-    const { remove, isOver } = planKeep(this.#stream.segments, marks, { ...this.#policy, bytesMax }, this.#now());
+    const policy = { ...this.#policy, bytesMax };
+    const doubted = new Set([...this.#broken.values()].flatMap(({ from }) => from.map(({ path }) => path)));
+    const { remove, isOver } = planKeep(this.#stream.segments, marks, policy, this.#now(), doubted);
     this.#isOver = isOver;
     this.#stream.remove(remove);
+    const gone = new Set(remove.map(({ path }) => path));
+    for (const [key, { from }] of this.#broken) if (from.every(({ path }) => gone.has(path))) this.#broken.delete(key);
+    if (fault !== null) throw fault;
+  }
+
+  /** @returns why no more can be merged for now; null when all is, but for what is broken. */
+  async #mergeDue(marks: ReadonlySet<bigint>): Promise<BackupError | null> {
+    const { signal } = this.#abort;
+    const isPossible = (merge: Merge) => !this.#broken.has(keyOf(merge));
+    for (;;) {
+      const merges = dueMerges(this.#stream, marks, this.#now(), isPossible);
+      if (merges.length === 0) return null;
+      for (const merge of merges) {
+        try {
+          await mergeOne(this.#stream, merge, signal);
+        } catch (error) {
+          signal.throwIfAborted();
+          const known = BackupError.from(error);
+          const isBroken = known.code === 'BAD_BACKUP' || merge.from.some(({ path }) => !existsSync(path));
+          if (!isBroken) return known;
+          this.#broken.set(keyOf(merge), { from: merge.from, error: known });
+        }
+      }
+    }
   }
 
   /** Forgets the marks to which the stream need not reach back any more, before what they held is removed. */
@@ -106,4 +144,8 @@ export class Upkeep {
     writeMarks(folder, living);
     return living;
   }
+}
+
+function keyOf({ level, from }: Merge): string {
+  return [level, ...from.map(({ path }) => path)].join(' ');
 }

@@ -6,7 +6,7 @@
  * that is no commit, and is damaged; else the stream is at fault.
  */
 import { readSync } from 'node:fs';
-import { BackupError } from '../../words/errors.ts';
+import { BackupError, type ErrorBody } from '../../words/errors.ts';
 import { lockPageOf } from '../format/ltx/header.ts';
 import type { FollowedDatabase } from '../sqlite/followed-database.ts';
 import type { Capture } from './capture.ts';
@@ -22,14 +22,25 @@ const PAGES_MOST = 4_096;
 
 export type Untrue =
   /** The page of the live file is not what was committed. */
-  | { readonly at: 'file'; readonly error: BackupError }
+  | { readonly at: 'file'; readonly page: number; readonly error: BackupError }
   /** The page of the stream is not what was captured. */
   | { readonly at: 'stream'; readonly page: number };
+
+const ANEW =
+  'The stream begins anew with all pages. Moments before may be wrong: a restore of one says so. Check the disk that holds the backups.';
 
 /** The stream is at fault. */
 export function streamUntrue(page: number, path: string): BackupError {
   return new BackupError('STREAM_UNTRUE', `page ${page} of the stream is not what was committed to ${path}`, {
-    hint: 'The stream begins anew with all pages. Moments before may be wrong: a restore of one says so. Check the disk that holds the backups.',
+    hint: ANEW,
+  });
+}
+
+/** A segment that leads to the newest moment is at fault. */
+export function segmentUntrue(cause: BackupError, path: string): BackupError {
+  return new BackupError('STREAM_UNTRUE', `a segment of the stream of ${path} is damaged: ${cause.message}`, {
+    hint: ANEW,
+    cause,
   });
 }
 
@@ -37,17 +48,22 @@ export class Witness {
   readonly #database: FollowedDatabase;
   readonly #stream: LocalStream;
   readonly #page: Buffer;
-  readonly #words = new Uint32Array(2);
   #next = 1;
   #inLog: ReadonlySet<number> = new Set();
   /** What was found last is looked at again each time: a commit may have written the page anew. */
-  #found: { readonly page: number; readonly untrue: Untrue } | null = null;
+  #found: Untrue | null;
   #lookedMs = performance.now();
 
-  constructor(database: FollowedDatabase, stream: LocalStream) {
+  /** @param damage what was found before, perhaps by another process. */
+  constructor(
+    database: FollowedDatabase,
+    stream: LocalStream,
+    damage: { readonly page: number; readonly error: ErrorBody } | null,
+  ) {
     this.#database = database;
     this.#stream = stream;
     this.#page = Buffer.allocUnsafeSlow(database.pageSize);
+    this.#found = damage && { at: 'file', page: damage.page, error: BackupError.fromJSON(damage.error) };
   }
 
   /** To be called when all is captured. @returns null when all that was looked at is true. */
@@ -58,14 +74,17 @@ export class Witness {
     const share = Math.ceil((sums.pages * (now - this.#lookedMs)) / DAY_MS);
     this.#lookedMs = now;
     const count = Math.min(sums.pages, PAGES_MOST, Math.max(PAGES_LEAST, share));
-    if (this.#found !== null && !this.#isTrue(this.#found.page, capture)) return this.#found.untrue;
+    // In the log it may be the copy that was merged before the damage: the next log shows it again.
+    const isLeft =
+      this.#found !== null && (this.#inLog.has(this.#found.page) || !this.#isTrue(this.#found.page, capture));
+    if (isLeft) return this.#found;
     this.#found = null;
     for (let looked = 0; looked < count; looked++) {
       if (this.#next > sums.pages) this.#next = 1;
       const number = this.#next++;
       if (this.#isTrue(number, capture)) continue;
       const untrue = this.#judge(number, capture);
-      this.#found = { page: number, untrue };
+      this.#found = untrue;
       return untrue;
     }
     return null;
@@ -75,15 +94,9 @@ export class Witness {
     const { sums } = capture.head;
     if (number > sums.pages || number === lockPageOf(sums.pageSize) || this.#inLog.has(number)) return true;
     // Once more, for a read that failed by halves.
-    return this.#isAsCaptured(number, sums) || this.#isAsCaptured(number, sums);
-  }
-
-  #isAsCaptured(number: number, sums: PageSums): boolean {
-    const { pageSize, main } = this.#database;
-    const read = readSync(main, this.#page, 0, pageSize, (number - 1) * pageSize);
-    this.#page.fill(0, read);
-    sumPage(this.#page, this.#words, 0);
-    return sums.isSame(number, this.#words);
+    return (
+      isAsCaptured(this.#database, number, sums, this.#page) || isAsCaptured(this.#database, number, sums, this.#page)
+    );
   }
 
   #judge(number: number, capture: Capture): Untrue {
@@ -94,10 +107,23 @@ export class Witness {
       const error = new BackupError('DB_DAMAGED', `page ${number}${where} of ${path} is not what was committed`, {
         hint: `The file was changed by something that is no program of SQLite, or by the disk. The last captured moment is true: \`velist-backup restore latest --in-place\` brings it back while the app is stopped.`,
       });
-      return { at: 'file', error };
+      return { at: 'file', page: number, error };
     }
     return { at: 'stream', page: number };
   }
+}
+
+/** Is the page in the main file the one that was captured? */
+export function isAsCaptured(
+  { main, pageSize }: FollowedDatabase,
+  number: number,
+  sums: PageSums,
+  page: Buffer = Buffer.allocUnsafeSlow(pageSize),
+): boolean {
+  const words = new Uint32Array(2);
+  page.fill(0, readSync(main, page, 0, pageSize, (number - 1) * pageSize));
+  sumPage(page, words, 0);
+  return sums.isSame(number, words);
 }
 
 /** Is the newest copy of the page that a restore would take the one that was captured? */

@@ -137,6 +137,11 @@ export class FollowedDatabase {
     return isNameOf(this.path, this.main);
   }
 
+  /** Which file it is, whatever is written to it. */
+  get file(): string {
+    return String(fstatSync(this.main, { bigint: true }).ino);
+  }
+
   /** The main file by its inode, size and times. It is the same only if nothing was written to it in between. */
   stamp(): string {
     const { dev, ino, size, mtimeNs, ctimeNs } = fstatSync(this.main, { bigint: true });

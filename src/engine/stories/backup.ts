@@ -25,6 +25,7 @@ import { type DatabaseSelf, selfOf } from '../writer/self.ts';
 import { checkLiveDatabase } from '../sqlite/judge-live.ts';
 import { DAMAGED_HINT, type PinnedDatabase, pinDatabase } from '../sqlite/live-database.ts';
 import { type CopyMethod, type Snapshot, takeSnapshot } from '../sqlite/snapshot.ts';
+import { removeDeadMoments } from '../replication/moment-place.ts';
 import { removeDeadPlacements } from '../sqlite/place.ts';
 import { doubtsAbout } from '../sqlite/sharing.ts';
 import { resolveDatabase, stampDatabase } from '../sqlite/stamp.ts';
@@ -211,6 +212,7 @@ async function removeLeftovers(catalog: Catalog, databasePath: string, context: 
     if (orphan) remove(entry);
   }
   clearStaging(join(catalog.folder, STAGING_FOLDER), context);
+  removeDeadMoments(catalog.folder);
   new ArrivalsFolder(catalog.folder).sweep(context.now(), warnIn(context));
   await mergeLeftLateLogs(catalog, context);
 }

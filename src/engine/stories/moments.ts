@@ -1,11 +1,15 @@
 /** What a stream can bring back, one of its moments as a file, and a name for the newest. None opens the live database. */
-import { rmSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BackupError } from '../../words/errors.ts';
+import { parseMoment } from '../../words/moment.ts';
+import { isBookmark } from '../../words/restore-point.ts';
 import type { StoryContext } from '../../words/story.ts';
 import { Catalog } from '../catalog/folder-catalog.ts';
+import { diskFull, freeBytes } from '../disk/folder-error.ts';
 import { isLocked, takeLock } from '../disk/lock.ts';
+import { DISK_RESERVE_BYTES } from '../disk/share.ts';
 import { LocalStream, type LocalSegment } from '../replication/local-stream.ts';
 import { type Mark, MARKS_LOCK, readableMarks, readMarks, writeMarks } from '../replication/marks.ts';
 import { type BackupBase, materialize } from '../replication/materialize.ts';
@@ -170,6 +174,15 @@ export interface MomentFile {
   readonly sizeBytes: number;
 }
 
+/** The most that the file of a moment takes while it is built; 0 for a moment that can't be reached. */
+function momentBytes({ segments }: LocalStream, bases: readonly BackupBase[], wish: WishedMoment): number {
+  const plan = planStream(wish, { segments, bases });
+  if (plan.outcome !== 'found') return 0;
+  const base = plan.base && statSync(plan.base.path, { throwIfNoEntry: false });
+  const sizes = plan.segments.map(({ header }) => header.commitPages * header.pageSize);
+  return sizes.reduce((most, size) => Math.max(most, size), base?.size ?? 0);
+}
+
 /** @throws BackupError NO_MOMENT, BAD_BACKUP, STREAM_UNTRUE, DISK_FULL. */
 export async function makeMomentFile(
   { folder, bookmark, to }: MomentFileRequest,
@@ -180,6 +193,8 @@ export async function makeMomentFile(
     const stream = new LocalStream(folder);
     stream.refresh();
     const bases = await basesOf(stream);
+    const neededBytes = momentBytes(stream, bases, toWish({ bookmark })) + DISK_RESERVE_BYTES;
+    if (freeBytes(dirname(to)) < neededBytes) throw diskFull(dirname(to), { neededBytes });
     const { at, sizeBytes } = await materialize(folder, toWish({ bookmark }), to, { bases, signal });
     return { at: at.toISOString(), sizeBytes };
   } catch (error) {
@@ -206,18 +221,19 @@ const LOOK_MS = 50;
 /**
  * Names what is committed now. Without a replicator the newest captured moment is meant.
  *
- * @throws BackupError BAD_REQUEST for a name that is taken; NO_MOMENT for an empty stream; NOT_DURABLE when nothing was
+ * @throws BackupError BAD_REQUEST for a name that is taken, or would be read as a time or a bookmark; NO_MOMENT for an empty stream; NOT_DURABLE when nothing was
  * captured in time: then the mark is not made.
  */
 export async function mark({ folder, name, waitMs }: MarkRequest, { signal, now }: StoryContext): Promise<Marked> {
+  if (isBookmark(name) || parseMoment(name, now()) !== null) throw isNoName(name);
   const lock = () => takeLock(join(folder, MARKS_LOCK), { waitMs: 5_000, signal });
-  const stream = new LocalStream(folder);
-  stream.refresh();
-  const { newest } = stream;
-  if (newest === null) throw noMoments();
-  const isCapturing = isLocked(join(folder, REPLICATOR_LOCK));
   {
     using _lock = await lock();
+    const isCapturing = isLocked(join(folder, REPLICATOR_LOCK));
+    const stream = new LocalStream(folder);
+    stream.refresh();
+    const { newest } = stream;
+    if (newest === null) throw noMoments();
     const marks = readMarks(folder);
     if (marks.some((one) => one.name === name)) throw isTaken(name);
     const bookmark = isCapturing ? null : bookmarkOf(newest.maxTxid);
@@ -242,6 +258,12 @@ export async function mark({ folder, name, waitMs }: MarkRequest, { signal, now 
 function isTaken(name: string): BackupError {
   return new BackupError('BAD_REQUEST', `there is a mark ${JSON.stringify(name)} already`, {
     hint: 'Choose another name; `velist-backup moments` lists the marks.',
+  });
+}
+
+function isNoName(name: string): BackupError {
+  return new BackupError('BAD_REQUEST', `a mark can't be named ${JSON.stringify(name)}: that is a time or a bookmark`, {
+    hint: 'Choose a name that `restore --at` can tell from both, such as "before import 42".',
   });
 }
 

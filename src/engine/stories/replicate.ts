@@ -72,9 +72,9 @@ async function obey(order: ReplicateOrder, followed: Map<string, Followed>, cont
     return;
   }
   if (order.type === 'leave') {
-    followed.delete(id);
     one?.abort.abort();
     await one?.ended;
+    followed.delete(id);
     context.send({ type: 'left', id });
     return;
   }

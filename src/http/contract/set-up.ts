@@ -14,6 +14,8 @@ const shownPart = z.object({
   variable: z.string(),
   /** What follows the server in the address of a webhook is left out. */
   where: z.string().nullable(),
+  /** Why what the page set up is not in use. */
+  complaint: z.string().nullable(),
 });
 
 /** `GET /api/set-up` */

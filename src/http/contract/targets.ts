@@ -44,7 +44,7 @@ export const drillReport = z.object({
   drills: z.array(
     z.object({
       target: targetName,
-      result: z.enum(['proven', 'sealed', 'failed', 'stopped']),
+      result: z.enum(['proven', 'sealed', 'failed', 'stopped', 'refused']),
       backup: z.string().nullable(),
       /** Only for a captured moment, whose bookmark is `backup`: its time. */
       moment: time.nullable().optional(),

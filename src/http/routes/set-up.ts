@@ -1,7 +1,8 @@
 /** A bucket, a second folder, a webhook and a heartbeat, set up from the page: tested, kept, taken away. */
 import { z } from 'zod';
+import type { SetUpPart } from '../../service/set-up/shown-set-up.ts';
 import { authorizePlace } from '../access/rights.ts';
-import { plannedSetUp, s3Place, setUp, setUpPart, shownSetUp, targetReport } from '../contract.ts';
+import { plannedSetUp, s3Place, setUp, shownSetUp, targetReport } from '../contract.ts';
 import { lineStream } from '../line-stream.ts';
 import { always, route } from '../route.ts';
 
@@ -69,7 +70,7 @@ export const setUpRoutes = [
     isLong: always,
     answers: { 200: z.object({ success: z.literal(true) }) },
     async handle({ service, params, ...asked }) {
-      const part = setUpPart.parse(params.part);
+      const part = params.part as SetUpPart; // as `parameters.ts` checks it
       if (isPlace(part)) await authorizePlace(asked);
       await service.setUp.remove(part);
       return { success: true } as const;

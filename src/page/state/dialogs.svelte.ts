@@ -59,13 +59,18 @@ class Dialogs {
     this.connectionTest = target;
   }
 
-  /** `#set-up-s3` opens the set-up of S3, wherever such a link stands. */
+  /** `#set-up-s3` opens the set-up of S3, and a link of the overview what helps, wherever it stands; each once. */
   followHash(): void {
-    const [, part] = /^#set-up-(s3|folder|webhook|heartbeat)$/.exec(location.hash) ?? [];
-    if (part === undefined) return;
+    const { status } = dashboard;
+    const [hash, part] = /^#(?:set-up-(s3|folder|webhook|heartbeat)|bring-back|loss)$/.exec(location.hash) ?? [];
+    // What it leads to is in the status.
+    if (hash === undefined || status === null) return;
     history.replaceState(history.state, '', location.pathname + location.search);
-    this.setUp = part as SetUp['part']; // one of the four
+    const { database, lastGood, loss } = status;
+    if (part !== undefined) this.setUp = part as SetUp['part']; // one of the four
     if (part === 'webhook' || part === 'heartbeat') this.configuration = true;
+    if (hash === '#bring-back' && !database.exists && lastGood) this.restore(lastGood.filename);
+    if (hash === '#loss' && loss) this.open = { kind: 'compare', a: loss.before, b: loss.filename };
   }
 
   showRun(id: string): void {

@@ -5,7 +5,7 @@
 import type { DatabaseRow, DatabasesEvent } from '../../http/contract.ts';
 import { ApiError, address, api } from '../api.ts';
 import { said } from '../text/format.ts';
-import { type Group, groupOf, inOrder, isFound, tallies, urgentText } from '../text/overview.ts';
+import { askedText, type Group, groupOf, inOrder, isFound, tallies, urgentText } from '../text/overview.ts';
 import { clock } from './clock.svelte.ts';
 import { toasts } from './toasts.svelte.ts';
 
@@ -109,7 +109,10 @@ class Overview {
   async ask(act: 'backup' | 'verify', names?: readonly string[]): Promise<void> {
     try {
       const { accepted } = await api.askAll(act, names);
-      this.announcement = `${accepted} ${act === 'backup' ? 'to back up' : 'to check'}`;
+      const asked = names?.length ?? this.rows.size;
+      const said = askedText(act, { accepted, asked });
+      this.announcement = said.title;
+      if (accepted < asked) toasts.show(said);
     } catch (error) {
       this.refused(act === 'backup' ? 'No backup was started' : 'No check was started', error);
     }
@@ -229,6 +232,7 @@ class Overview {
     const urgent = databases.filter((row) => groupOf(row) === 'attention' && isLess(before.get(row.name)));
     if (urgent.length > 0 && before.size > 0) this.alert = urgentText(urgent);
     if (!this.#isHeld || before.size === 0) this.#sort();
+    else this.#append();
   }
 
   /** What was done is no longer picked; what failed stays, to be tried again. */
@@ -244,10 +248,19 @@ class Overview {
   }
 
   #sort(): void {
-    this.order = inOrder(this.rows.values()).map((row) => ({ name: row.name, group: groupOf(row) }));
+    this.order = listed(this.rows.values());
+  }
+
+  /** Those that appeared, below all others: nothing moves. */
+  #append(): void {
+    const known = new Set(this.order.map(({ name }) => name));
+    const appeared = [...this.rows.values()].filter(({ name }) => !known.has(name));
+    if (appeared.length > 0) this.order = [...this.order, ...listed(appeared)];
   }
 }
 
+const listed = (rows: Iterable<DatabaseRow>): Listed[] =>
+  inOrder(rows).map((row) => ({ name: row.name, group: groupOf(row) }));
 const isLess = (row: DatabaseRow | undefined): boolean => row === undefined || groupOf(row) !== 'attention';
 
 export const overview = new Overview();

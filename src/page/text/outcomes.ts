@@ -25,6 +25,7 @@ export const tooFarBackText: Outcome = {
 
 export function drillText({ target, result, ms, error }: DrillReport['drills'][number]): Outcome {
   const where = targetWord(target);
+  const lines = error === null ? [] : [sentence(error.message), sentence(error.hint)];
   switch (result) {
     case 'proven':
       return { tone: 'good', title: `${where}: a restore works`, lines: [`It took ${duration(ms)}.`] };
@@ -34,12 +35,10 @@ export function drillText({ target, result, ms, error }: DrillReport['drills'][n
         title: `${where}: the copy is intact`,
         lines: ['It is encrypted and the key is not on this server, so its content was not opened.'],
       };
+    case 'refused':
+      return { tone: 'plain', title: `${where}: not begun`, lines };
     default:
-      return {
-        tone: 'bad',
-        title: `${where}: ${result === 'failed' ? 'a restore fails' : 'stopped'}`,
-        lines: error === null ? [] : [sentence(error.message), sentence(error.hint)],
-      };
+      return { tone: 'bad', title: `${where}: ${result === 'failed' ? 'a restore fails' : 'stopped'}`, lines };
   }
 }
 

@@ -50,6 +50,17 @@ const errandWords = {
   },
 } as const;
 
+/** How many of those that were asked for at once were taken on. */
+export function askedText(act: keyof typeof errandWords, of: { readonly accepted: number; readonly asked: number }) {
+  const word = act === 'backup' ? 'to back up' : 'to check';
+  const isAll = of.accepted === of.asked;
+  return {
+    tone: 'plain',
+    title: isAll ? `${of.accepted} ${word}` : `${of.accepted} of ${of.asked} ${word}`,
+    lines: isAll ? [] : ['The others are being worked on or wait for it already, or you may not ask for them.'],
+  } as const;
+}
+
 /** The small line below the state: how what was asked here went, else what is behind the state. */
 export function reasonText({ errand, reason, code, lastGoodAt }: DatabaseRow, nowMs: number, zone: string): string {
   // While it is backed up, the run itself says more.

@@ -127,4 +127,8 @@ function toVerification({ manifest, fault, createdAt, changedAt }: KnownBackup):
 }
 
 /** A backup as one target holds it. */
-export type TargetBackup = RemoteBackup & { readonly target: TargetName };
+export type TargetBackup = RemoteBackup & {
+  readonly target: TargetName;
+  /** The place that the target had when it was seen there: its path may change. */
+  readonly place: string;
+};

@@ -9,7 +9,7 @@ import type { ServiceContext } from '../context.ts';
 import type { RemoteTarget } from '../targets/remote-target.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
 import type { Said } from '../targets/said.ts';
-import { isHere, isOwn } from './backup-item.ts';
+import { isHere, isOwn, type KnownBackup } from './backup-item.ts';
 import type { Backups } from './backups.ts';
 import type { Removals } from './removals.ts';
 
@@ -25,6 +25,11 @@ interface DeleteOptions {
   /** Left out: all copies. */
   readonly target?: TargetName;
   readonly user?: string;
+}
+
+interface Removing extends Pick<DeleteOptions, 'target'> {
+  readonly remotes: readonly RemoteTarget[];
+  readonly why: string;
 }
 
 export class Changes {
@@ -95,32 +100,46 @@ export class Changes {
 
   /** @returns the targets on which a copy stays, because removal is left to the bucket. */
   async #delete(filename: string, { target, user }: DeleteOptions): Promise<readonly TargetName[]> {
-    const { catalog, log, emit, database } = this.#context;
-    const { backups, removals, onDelete } = this.#parts;
+    const { log, emit, database } = this.#context;
+    const { backups, removals } = this.#parts;
     const backup = await backups.find(filename, target);
     if (isHere(backup) && isLiveFile(backup.path, database.path)) {
       throw new BackupError('BAD_BACKUP', `${filename} is the live database itself, under the name of a backup`, {
         hint: 'It is not deleted. Move the database out of the backup folder.',
       });
     }
-    if (target === undefined || isHere(backup)) await onDelete(filename);
     const holders = this.#holders(filename, target);
     // If a target is named, it refuses; of all copies those go that we may remove.
     const remotes = target === undefined ? holders.filter(({ lifecycleDays }) => lifecycleDays === null) : holders;
     const left = holders.filter((remote) => !remotes.includes(remote));
     if (left.length > 0 && remotes.length === 0 && !isHere(backup)) throw leftToBucket(left[0]?.address ?? '');
     const why = user ? `by ${user}` : 'by hand';
-    await eachOf(remotes, 'it was deleted', (remote) => remote.changes.remove(filename, why));
-    if (isHere(backup)) {
-      await catalog.remove(backup);
-      removals.note(filename, why);
-    } else removals.noteIfGone(filename, why);
+    await this.#remove(backup, { target, remotes, why });
+    if (isHere(backup)) removals.note(filename, why);
+    else removals.noteIfGone(filename, why);
     log('info', `Deleted: ${filename}${target ? ` (${target})` : ''}${user ? ` by ${user}` : ''}`);
     const stored = left.filter((remote) => remote.find(filename));
     for (const { target: where, removal } of stored)
       log('info', `Still on ${targetWord(where)}: ${filename}; ${removal}.`);
     emit({ type: 'status' });
     return stored.map((remote) => remote.target);
+  }
+
+  /** Elsewhere first: what can't be removed there stays here as well. */
+  async #remove(backup: KnownBackup, { target, remotes, why }: Removing): Promise<void> {
+    const { targets, onDelete } = this.#parts;
+    // While it is deleted at one target, another one that never had it must not begin to upload it.
+    const told = new Set(target === undefined ? [...targets.enabled, ...remotes] : remotes);
+    const removals = new Map(
+      [...told].map((remote) => [remote, remote.changes.announceRemoval(backup.name, why)] as const),
+    );
+    try {
+      if (target === undefined || isHere(backup)) await onDelete(backup.name);
+      await eachOf(remotes, 'it was deleted', async (remote) => await removals.get(remote)?.carryOut());
+      if (isHere(backup)) await this.#context.catalog.remove(backup);
+    } finally {
+      for (const removal of removals.values()) removal.end();
+    }
   }
 
   /** Targets that hold a copy, or are about to. */

@@ -141,7 +141,7 @@ export class MakeBackup {
     await this.#warnOfEmptyFolder();
     const request = await this.#requestOf(run, trigger);
     const { jobs } = this.#context;
-    const witness = await this.#parts.continuous.beginWitness();
+    const witness = await this.#parts.continuous.beginWitness(run.signal);
     if (witness === null) return await jobs.run<'backup'>(request, run);
     const onEvent = (event: JobEvent) => {
       if (event.type === 'pinned') witness.pinned(event.log ?? null);

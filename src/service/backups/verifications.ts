@@ -90,8 +90,7 @@ export class Verifications {
         noted = await this.#context.catalog.changeManifest(backup.name, (manifest) => ({
           ...{ ...manifest, ...counted, verification, ...found },
         }));
-    } else
-      this.#backups.requireRemote(backup.target).changes.recordVerification(backup.name, verification, counted.facts);
+    } else this.#backups.requireRemote(backup.target).changes.recordVerification(backup, verification, counted.facts);
     // As that copy is known now.
     const now = await this.#backups
       .find(backup.name, isHere(backup) ? 'local' : backup.target)

@@ -2,11 +2,12 @@
  * Continuous backup of one database: it is followed while the service is started, and what the replicator says is kept
  * with the time at which it was said, because one that says nothing any more is no good news.
  */
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { isLocked } from '../../engine/disk/lock.ts';
 import { CONTINUOUS_FOLDER } from '../../engine/format/names.ts';
 import type { LogEnd } from '../../engine/replication/capture.ts';
+import { takeMomentPlace } from '../../engine/replication/moment-place.ts';
 import { readPause, removePause, REPLICATOR_LOCK, writePause } from '../../engine/replication/pause.ts';
 import { readStatus, type StreamStatus } from '../../engine/replication/status.ts';
 import type { Marked, MomentWish, Moments } from '../../engine/stories/moments.ts';
@@ -58,8 +59,8 @@ export class Continuous {
   #status: StreamStatus | null = null;
   #heardAtMs: number | null = null;
   #down: BackupError | null = null;
-  /** A backup that is not what was captured at its pin. */
-  #untrueBackup: string | null = null;
+  /** A backup that is not what was captured at its pin, until a later one is, or it is removed. */
+  #untrueBackup: { readonly name: string; readonly text: string } | null = null;
 
   constructor(context: ServiceContext) {
     const { continuous = null, replication, jobEnvironment } = context.options;
@@ -144,39 +145,43 @@ export class Continuous {
   /**
    * Has a backup end at a captured moment: nothing is captured from now on until its pin is told. Null while nothing is
    * captured; then the backup is made as without.
+   *
+   * @param signal of the run: a backup never waits for a capture that does not answer.
    */
-  async beginWitness(): Promise<BackupWitness | null> {
+  async beginWitness(signal: AbortSignal): Promise<BackupWitness | null> {
     const id = this.#id;
     if (id === null || !this.isCapturing) return null;
     try {
-      await this.#replication.hold(id);
+      await this.#replication.hold(id, signal);
     } catch {
       // It rests just now; a backup is made all the same.
       return null;
     }
     let cut: Promise<BackupMoment | null> | null = null;
     const cutAt = (end: LogEnd) => {
-      cut ??= this.#replication.cut(id, end).catch(() => null);
+      cut ??= this.#replication.cut(id, end, signal).catch(() => null);
       return cut;
     };
     return {
       pinned: (end) => void cutAt(end ?? NOWHERE),
       compare: async (name) => {
         const moment = await cutAt(NOWHERE);
-        if (moment !== null) await this.#compare(name, moment);
+        if (moment !== null) await this.#compare(name, moment, signal);
       },
       end: () => void cutAt(NOWHERE),
     };
   }
 
-  async #compare(name: string, moment: BackupMoment): Promise<void> {
+  async #compare(name: string, moment: BackupMoment, signal: AbortSignal): Promise<void> {
     const { jobs, folder, log } = this.#context;
     try {
-      const { isSame } = await jobs.run<'backup-moment'>({ kind: 'backup-moment', backups: folder.path, name, moment });
-      if (isSame) return;
-      this.#untrueBackup = `${name} and the captured moment ${moment.bookmark} are to be the same, and are not.`;
-      log('error', `${this.#untrueBackup} One of them is wrong: verify the backup, and make another one.`);
-      this.#context.emit({ type: 'status' });
+      const request = { kind: 'backup-moment', backups: folder.path, name, moment } as const;
+      const { isSame } = await jobs.run<'backup-moment'>(request, { signal });
+      const wasSame = this.#untrueBackup === null;
+      const text = `${name} and the captured moment ${moment.bookmark} are to be the same, and are not.`;
+      this.#untrueBackup = isSame ? null : { name, text };
+      if (!isSame) log('error', `${text} One of them is wrong: verify the backup, and make another one.`);
+      if (!isSame || !wasSame) this.#context.emit({ type: 'status' });
     } catch (error) {
       log('warn', `${name} was not compared with what is captured: ${BackupError.from(error).message}.`);
     }
@@ -204,9 +209,15 @@ export class Continuous {
   /** A moment as a file in the folder of the backups, which is removed with what is returned. */
   async momentFile(bookmark: string, asked?: JobAsked): Promise<Disposable & { readonly path: string }> {
     const { jobs, folder: backups } = this.#context;
-    const path = join(backups.path, `.velist-moment-${bookmark}-${crypto.randomUUID()}.sqlite`);
-    await jobs.run<'moment-file'>({ kind: 'moment-file', folder: this.folder, bookmark, to: path }, asked);
-    return { path, [Symbol.dispose]: () => rmSync(path, { force: true }) };
+    const place = takeMomentPlace(backups.path, bookmark);
+    try {
+      await jobs.run<'moment-file'>({ kind: 'moment-file', folder: this.folder, bookmark, to: place.path }, asked);
+      return place;
+    } catch (error) {
+      // A job that was killed has not removed it.
+      place[Symbol.dispose]();
+      throw error;
+    }
   }
 
   /** The file that lies under the name of the database now was put there by us. */
@@ -228,7 +239,9 @@ export class Continuous {
   pause(user: string | null): void {
     this.#requireStream();
     this.#context.audit.add({ act: 'pause', subject: null });
-    if (readPause(this.folder) !== null) return;
+    const pause = readPause(this.folder);
+    // That of a restore ends with it, and this one does not.
+    if (pause !== null && pause.reason !== 'restore') return;
     const since = this.#context.now().toISOString();
     writePause(this.folder, { reason: 'asked', since, user: user ?? currentActor().user });
     this.#context.emit({ type: 'status' });
@@ -291,7 +304,8 @@ export class Continuous {
 
   /** Why commits may not be captured, in one sentence; null when they are. */
   #concern(): string | null {
-    if (this.#untrueBackup) return this.#untrueBackup;
+    if (this.#untrueBackup && existsSync(join(this.#context.folder.path, this.#untrueBackup.name)))
+      return this.#untrueBackup.text;
     if (this.#down) return `The process that captures commits ended: ${this.#down.message}.`;
     const silentMs = performance.now() - (this.#heardAtMs ?? this.#startedAtMs);
     if (silentMs > SILENT_MS)
@@ -328,5 +342,5 @@ function toCaptured(
 
 const notYet: StreamStatus = {
   ...{ phase: 'starting', bookmark: null, at: null, oldestAt: null, caughtUpAt: null, sizeBytes: 0, logBytes: 0 },
-  ...{ pause: null, error: null, untrue: null, warnings: [], rebased: null },
+  ...{ pause: null, error: null, untrue: null, damage: null, warnings: [], rebased: null },
 };

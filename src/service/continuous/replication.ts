@@ -26,19 +26,24 @@ interface FollowedBy {
 
 interface Followed extends FollowedBy {
   readonly options: FollowOptions;
-  onLeft: () => void;
 }
 
 type Answer = Extract<ReplicateNews, { readonly type: 'flushed' | 'held' | 'cut' }>;
 
 interface Call {
+  readonly id: string;
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: BackupError) => void;
 }
 
+/** A backup waits no longer for its moment, and is made without. */
+const WITNESS_WAIT_MS = 30_000;
+
 export class Replication {
   readonly #environment: Readonly<Record<string, string>>;
   readonly #followed = new Map<string, Followed>();
+  /** Those whose last commits are being captured, with what to call then. */
+  readonly #leaving = new Map<string, () => void>();
   readonly #calls = new Map<number, Call>();
   #worker: Worker<'replicate'> | null = null;
   #lastId = 0;
@@ -51,7 +56,7 @@ export class Replication {
   /** @param stopMs how long the last capture may take when the process ends. */
   follow(options: FollowOptions, by: FollowedBy, { stopMs }: { readonly stopMs: number }): string {
     const id = String(++this.#lastId);
-    this.#followed.set(id, { ...by, options, onLeft: () => {} });
+    this.#followed.set(id, { ...by, options });
     if (this.#worker === null) this.#start(stopMs);
     else this.#worker.send({ type: 'follow', id, ...options });
     return id;
@@ -59,50 +64,65 @@ export class Replication {
 
   /** Resolves when its last commits are captured and its database is let go, or after that long. */
   async leave(id: string, { waitMs }: { readonly waitMs: number }): Promise<void> {
-    const followed = this.#followed.get(id);
     const worker = this.#worker;
-    if (followed === undefined || worker === null) return;
-    if (this.#followed.size > 1) {
-      const left = new Promise<void>((resolve) => {
-        followed.onLeft = resolve;
-        setTimeout(resolve, waitMs).unref();
-      });
-      if (worker.send({ type: 'leave', id })) await left;
-      this.#followed.delete(id);
-      return;
+    if (worker === null || !this.#followed.delete(id)) return;
+    if (!this.#isIdle) {
+      await this.#left(id, worker, waitMs);
+      this.#refuse((call) => call.id === id);
+      // The last one that is out ends the process.
+      if (!this.#isIdle || this.#worker !== worker) return;
     }
-    this.#followed.delete(id);
     this.#worker = null;
     await worker.stop();
-    this.#refuseAll();
+    this.#refuse();
+  }
+
+  get #isIdle(): boolean {
+    return this.#followed.size + this.#leaving.size === 0;
+  }
+
+  async #left(id: string, worker: Worker<'replicate'>, waitMs: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#leaving.set(id, resolve);
+      setTimeout(resolve, waitMs).unref();
+      if (!worker.send({ type: 'leave', id })) resolve();
+    });
+    this.#leaving.delete(id);
   }
 
   /** Resolves when all that is committed now is captured. @throws BackupError NOT_DURABLE */
   async flush(id: string): Promise<{ readonly bookmark: string; readonly at: Date }> {
-    const news = await this.#ask((call) => ({ type: 'flush', id, call }));
+    const news = await this.#ask(id, (call) => ({ type: 'flush', id, call }));
     if (news.type !== 'flushed') throw notRunning();
     return { bookmark: news.bookmark, at: new Date(news.at) };
   }
 
   /** Nothing is captured from then on until `cut`, or for a few seconds. @throws BackupError NOT_DURABLE */
-  async hold(id: string): Promise<void> {
-    await this.#ask((call) => ({ type: 'hold', id, call }));
+  async hold(id: string, signal: AbortSignal): Promise<void> {
+    await this.#ask(id, (call) => ({ type: 'hold', id, call }), inTime(signal));
   }
 
   /** The moment that ends there, if there can be one. @throws BackupError NOT_DURABLE */
-  async cut(id: string, end: LogEnd): Promise<BackupMoment | null> {
-    const news = await this.#ask((call) => ({ type: 'cut', id, call, ...end }));
+  async cut(id: string, end: LogEnd, signal: AbortSignal): Promise<BackupMoment | null> {
+    const news = await this.#ask(id, (call) => ({ type: 'cut', id, call, ...end }), inTime(signal));
     return news.type === 'cut' ? news.moment : null;
   }
 
-  async #ask(orderOf: (call: number) => ReplicateOrder): Promise<Answer> {
+  async #ask(id: string, orderOf: (call: number) => ReplicateOrder, signal?: AbortSignal): Promise<Answer> {
     const call = ++this.#lastCall;
-    return await new Promise((resolve, reject) => {
-      this.#calls.set(call, { resolve, reject });
-      if (this.#worker?.send(orderOf(call))) return;
+    let refuse = () => {};
+    try {
+      return await new Promise((resolve, reject) => {
+        refuse = () => reject(notRunning());
+        signal?.addEventListener('abort', refuse);
+        this.#calls.set(call, { id, resolve, reject });
+        const isSent = this.#worker?.send(orderOf(call)) ?? false;
+        if (!isSent || signal?.aborted) refuse();
+      });
+    } finally {
       this.#calls.delete(call);
-      reject(notRunning());
-    });
+      signal?.removeEventListener('abort', refuse);
+    }
   }
 
   #start(stopMs: number): void {
@@ -113,7 +133,8 @@ export class Replication {
         for (const [id, { options }] of this.#followed) worker.send({ type: 'follow', id, ...options });
       },
       onDown: (error) => {
-        this.#refuseAll();
+        this.#refuse();
+        for (const onLeft of this.#leaving.values()) onLeft();
         for (const { onDown } of this.#followed.values()) onDown(error);
       },
     });
@@ -123,19 +144,21 @@ export class Replication {
 
   #hear(news: ReplicateNews): void {
     if (news.type === 'status') this.#followed.get(news.id)?.onStatus(news.status);
-    else if (news.type === 'left') this.#followed.get(news.id)?.onLeft();
+    else if (news.type === 'left') this.#leaving.get(news.id)?.();
     else {
       const call = this.#calls.get(news.call);
-      this.#calls.delete(news.call);
       if (news.type === 'refused') call?.reject(BackupError.fromJSON(news.error));
       else call?.resolve(news);
     }
   }
 
-  #refuseAll(): void {
-    for (const { reject } of this.#calls.values()) reject(notRunning());
-    this.#calls.clear();
+  #refuse(isMeant: (call: Call) => boolean = () => true): void {
+    for (const call of this.#calls.values()) if (isMeant(call)) call.reject(notRunning());
   }
+}
+
+function inTime(signal: AbortSignal): AbortSignal {
+  return AbortSignal.any([signal, AbortSignal.timeout(WITNESS_WAIT_MS)]);
 }
 
 function notRunning(): BackupError {

@@ -88,6 +88,15 @@ export const credentialsAreRead: Check = ({ credentialsComplaint }) => {
   });
 };
 
+export const setUpIsUsed: Check = ({ setUpConflicts }) => {
+  if (setUpConflicts.length === 0) return null;
+  return found('problem', 'set-up', {
+    what: `a target that was set up on the page is not in use: ${setUpConflicts.join('; ')}`,
+    why: 'Nothing is copied there until it is.',
+    fix: 'Set up another place on the page, or remove it there.',
+  });
+};
+
 export const nothingIsSetAside: Check = ({ setAside }) => {
   if (setAside.length === 0) return null;
   return found('info', 'set-aside', {

@@ -71,6 +71,9 @@ export async function diagnose(
     openSecrets: openSecretsAmong([...(options.secretFiles ?? []), credentials.path]),
     settingsComplaint: settings.complaint,
     credentialsComplaint: credentials.complaint,
+    setUpConflicts: Object.values(context.targetsAt(settings.current).conflicts).flatMap(
+      (conflict) => conflict?.message ?? [],
+    ),
     setAside: [...asideOf(statePath), ...setAsideIn(folder.path)].map((path) => basename(path)),
     servedAs: servedAs({ backups: folder.path, state: statePath }, options.served?.folders ?? []),
     unmergedBytes: known

@@ -61,6 +61,8 @@ export interface DoctorFacts {
   readonly settingsComplaint: string | null;
   /** Why what was set up on the page, such as a bucket, is not in use. */
   readonly credentialsComplaint: string | null;
+  /** Why a target of the page is not in use, though the file can be read. */
+  readonly setUpConflicts: readonly string[];
   /** Names of files of ours that were moved out of the way because they could not be used. */
   readonly setAside: readonly string[];
   readonly servedAs: Served | null;

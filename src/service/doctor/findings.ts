@@ -11,6 +11,7 @@ import {
   passwordIsLong,
   secretsArePrivate,
   credentialsAreRead,
+  setUpIsUsed,
   settingsAreRead,
   stateIsPrivate,
 } from './access-findings.ts';
@@ -88,6 +89,7 @@ const checks: readonly Check[] = [
   secretsArePrivate,
   settingsAreRead,
   credentialsAreRead,
+  setUpIsUsed,
   nothingIsSetAside,
   nothingIsServed,
   clockIsRight,

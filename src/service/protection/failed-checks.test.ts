@@ -50,6 +50,12 @@ test('what a drill found at a copy is one fault, and a manifest that a target di
   expect(said(place({ copies: [{ ...copy(5, 'page 7'), other: { id: 'x', name: 'other.sqlite' } }] }))).toEqual([]);
 });
 
+test('what a check found at a copy stands while the target does not show its manifest', () => {
+  const unread = { ...copy(5, 'page 7 is lost'), fault: 'S3 did not answer' };
+  expect(failedChecks([place({ target: 's3', copies: [unread] })])).toMatchObject([{ why: 'page 7 is lost', at: now }]);
+  expect(said(place({ target: 's3', copies: [{ ...unread, manifest: null }] }))).toEqual([]);
+});
+
 test('a failed drill of a backup that is gone is answered by any that passed since', () => {
   const openDrill = drill('backup-2024-01-01T00-00-00-000Z.sqlite', 'failed');
   expect(said(place({ openDrill, lastDrill: openDrill }))).toHaveLength(1);

@@ -3,8 +3,8 @@
  * for checks of copies elsewhere. Pure.
  *
  * A failed drill stands until a drill there proves the same backup or a newer one (`RunHistory.openDrill`), or, once that
- * backup is gone, any other; so does one of a captured moment. A copy that a check found damaged stands until it passes one or is removed. A check that could not be made proves nothing and is not
- * among them.
+ * backup is gone, any other; so does one of a captured moment. A copy that a check found damaged stands until it passes one
+ * or is removed. A check that could not be made proves nothing and is not among them.
  */
 import type { KnownBackup } from '../backups/backup-item.ts';
 import { isBookmark } from '../../words/restore-point.ts';
@@ -77,12 +77,15 @@ function toFailedDrill(target: TargetName, { id, backup, endedAt, error }: Run):
   return { kind: 'drill', target, backup, at: endedAt, why: error?.message ?? 'no reason was given', run: id };
 }
 
-/** A manifest that a target did not show just now is no damage; one in the folder that can't be read is. */
+/**
+ * A manifest that a target did not show just now is no damage, and takes none back that a check found; one in the folder
+ * that can't be read is damage.
+ */
 function damageOf(
   target: TargetName,
   { fault, manifest, createdAt }: KnownBackup,
 ): Pick<FailedCheck, 'at' | 'why'> | null {
-  if (fault) return target === 'local' ? { at: createdAt, why: fault } : null;
+  if (fault && target === 'local') return { at: createdAt, why: fault };
   const { complaint = null, at } = manifest?.verification ?? {};
   return complaint === null || at === undefined ? null : { at: new Date(at), why: complaint };
 }

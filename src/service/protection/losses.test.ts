@@ -89,7 +89,7 @@ test('what a target alone holds was there before, also if it bears the higher nu
   await ask();
   scene.unseen = [];
   const { path: _, ...elsewhere } = before as Backup;
-  scene.known = [{ ...elsewhere, target: 's3', etag: '' } as KnownBackup, made];
+  scene.known = [{ ...elsewhere, target: 's3', place: '', etag: '' } as KnownBackup, made];
   await make();
   expect(scene.changed).toEqual(expected);
 });

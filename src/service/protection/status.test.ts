@@ -111,7 +111,7 @@ function uploaded(backup: string, status: UploadState['status']): UploadState {
 }
 const upload = (status: UploadState['status']) => ({ upload: uploaded('newest', status) });
 const listed = (backup: Backup, fault: string | null = null) => ({
-  remote: { ...backup, sizeBytes: 8_192, fault, target: 's3' },
+  remote: { ...backup, sizeBytes: 8_192, fault, target: 's3', place: '' },
 });
 
 const young = made(5);

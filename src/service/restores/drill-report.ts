@@ -5,14 +5,15 @@ import type { TargetName } from '../../words/target-word.ts';
 
 /** What became of the drills that were asked for; one that fails is an answer, not an error. */
 export interface DrillReport {
-  /** True when none failed. A sealed copy that could not be opened for want of a key is no failure. */
+  /** True if each was proven. A sealed copy that could not be opened for want of a key is no failure. */
   readonly ok: boolean;
   readonly drills: readonly TargetDrill[];
 }
 
 export interface TargetDrill {
   readonly target: TargetName;
-  readonly result: 'proven' | 'sealed' | 'failed' | 'stopped';
+  /** `refused`: it was not begun, and says nothing of the backup. */
+  readonly result: 'proven' | 'sealed' | 'failed' | 'stopped' | 'refused';
   /** A backup, or the bookmark of a captured moment; null if there was none. */
   readonly backup: string | null;
   /** Only for a captured moment: its time, or null if none was found. */
@@ -29,7 +30,7 @@ export function toDrill(target: TargetName, run: Run): TargetDrill {
   const ended = proof === 'restored' ? 'proven' : (proof ?? 'failed');
   return {
     target,
-    result: run.result === 'stopped' ? 'stopped' : ended,
+    result: run.result === 'stopped' || run.result === 'refused' ? run.result : ended,
     backup: run.backup,
     ...(run.drill?.moment !== undefined && { moment: run.drill.moment === null ? null : new Date(run.drill.moment) }),
     sizeBytes: run.sizeBytes,

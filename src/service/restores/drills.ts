@@ -1,6 +1,7 @@
 /**
  * Drills: the newest backup of each target, and where commits are captured a random moment, is restored to a hidden place,
- * judged and removed, once a day while the schedule runs and whenever somebody asks. They go on beside the line of runs and hold up no backup.
+ * judged and removed, once a day while the schedule runs and whenever somebody asks. They go on beside the line of runs and
+ * hold up no backup.
  *
  * A drill is a check too: damage that it finds is noted at that copy, as `verify` does.
  */

@@ -32,6 +32,7 @@ interface SetUpParts {
 
 type Voice = Extract<SetUp, { readonly url: string }>;
 type Place = Exclude<SetUp, Voice>;
+type Bucket = Omit<NonNullable<Stored['s3']>, 'path'>;
 
 interface Candidate {
   readonly name: string;
@@ -66,26 +67,32 @@ export class SetUps implements SetUpPort {
   show(): ShownSetUp {
     const { credentials, settings, targets, voices } = this.#context;
     const { s3, folder, webhook, heartbeat } = credentials.current;
-    const part = (name: SetUpPart, stored: unknown, where: string | null): ShownPart => ({
+    const { conflicts } = this.#context.targetsAt(settings.current);
+    const part = (
+      name: SetUpPart,
+      stored: unknown,
+      where: string | null,
+      conflict: BackupError | null = null,
+    ): ShownPart => ({
       setBy: this.#isFixed(name) ? 'environment' : stored === undefined ? null : 'page',
       variable: variables[name],
       where,
+      complaint: conflict?.message ?? null,
     });
     const bucket = targets.s3 ? whereOf({ ...targets.s3, kind: 's3' }, settings.current.s3Path) : null;
     const second = targets.targets?.find(({ name }) => name === FOLDER);
     return {
-      s3: part('s3', s3, bucket),
-      folder: part('folder', folder, second?.kind === 'folder' ? whereOf(second, second.prefix ?? '') : null),
+      s3: part('s3', s3, bucket, conflicts.s3),
+      folder: part(
+        'folder',
+        folder,
+        second?.kind === 'folder' ? whereOf(second, second.prefix ?? '') : null,
+        conflicts.folder,
+      ),
       webhook: part('webhook', webhook, masked(voices.webhookUrl)),
       heartbeat: part('heartbeat', heartbeat, masked(voices.heartbeatUrl)),
-      bucket:
-        s3 && !this.#isFixed('s3')
-          ? {
-              ...{ bucket: s3.bucket, region: s3.region, endpoint: s3.endpoint },
-              ...{ accessKey: s3.accessKey, lifecycleDays: s3.lifecycleDays },
-            }
-          : null,
-      s3Path: settings.current.s3Path,
+      bucket: s3 && !this.#isFixed('s3') ? shownBucket(s3) : null,
+      s3Path: s3?.path ?? settings.current.s3Path,
       file: { path: credentials.path, complaint: credentials.complaint },
     };
   }
@@ -120,7 +127,11 @@ export class SetUps implements SetUpPort {
   async save(given: SetUp): Promise<TargetReport> {
     return await this.#inTurn(given.part, async () => {
       const report = await this.test(given);
-      if (report.ok) await this.#keep(given);
+      if (report.ok) {
+        // The test took a while: by now the place may be another database's.
+        if (!isVoice(given)) await this.#requireUsable(this.#candidateOf(given));
+        await this.#keep(given);
+      }
       return { result: report, detail: `${report.ok ? 'set up' : 'not set up'}: ${report.place}` };
     });
   }
@@ -135,11 +146,26 @@ export class SetUps implements SetUpPort {
           hint: 'There is nothing to remove.',
         });
       }
-      if (part === 's3') this.#parts.updateConfig({ s3Enabled: false });
-      credentials.change(part, null);
-      await this.#changed(part);
+      if (part === 's3') await this.#exchangeBucket(null);
+      else {
+        credentials.change(part, null);
+        await this.#changed(part);
+      }
       return { result: undefined, detail: 'removed' };
     });
+  }
+
+  /** Ends an exchange of the bucket that was cut short. */
+  resume(): void {
+    const { credentials, log } = this.#context;
+    const { s3 } = credentials.current;
+    if (s3?.path === undefined || this.#isFixed('s3')) return;
+    const { path, ...bucket } = s3;
+    try {
+      this.#takeIntoUse(path, bucket);
+    } catch (error) {
+      log('error', `S3 is not in use: ${BackupError.from(error).message}. Set it up again on the page.`);
+    }
   }
 
   async #inTurn<Result>(
@@ -157,18 +183,50 @@ export class SetUps implements SetUpPort {
 
   async #keep(given: SetUp): Promise<void> {
     const { credentials, options } = this.#context;
-    if (isVoice(given)) credentials.change(given.part, { url: given.url });
-    else if (given.part === 'folder') credentials.change('folder', toStoredFolder(given, options.audit?.name));
-    else {
+    if (given.part === 's3') {
       const { part, path, ...bucket } = given;
-      // Off meanwhile: the new bucket must not be used with the path of the old one.
-      this.#parts.updateConfig({ s3Enabled: false });
-      credentials.change(part, bucket);
-      await this.#changed(part);
-      this.#parts.updateConfig({ s3Path: path, s3Enabled: true });
-      return;
+      return await this.#exchangeBucket({ path, bucket });
     }
+    if (given.part === 'folder') credentials.change('folder', toStoredFolder(given, options.audit?.name));
+    else credentials.change(given.part, { url: given.url });
     await this.#changed(given.part);
+  }
+
+  /**
+   * One write decides, which puts the path beside the bucket: a process that was killed after that write ends the exchange
+   * at its next start.
+   *
+   * @throws BackupError; then the bucket of before is in use as it was.
+   */
+  async #exchangeBucket(next: { readonly path: string; readonly bucket: Bucket } | null): Promise<void> {
+    const { credentials, log } = this.#context;
+    const before = credentials.current.s3 ?? null;
+    credentials.change('s3', next && { ...next.bucket, path: next.path });
+    try {
+      // Nothing of the old bucket is under way when the path becomes another one.
+      await this.#changed('s3');
+      if (!next) this.#parts.updateConfig({ s3Enabled: false });
+      else this.#takeIntoUse(next.path, next.bucket);
+    } catch (error) {
+      try {
+        credentials.change('s3', before);
+        await this.#changed('s3');
+      } catch (further) {
+        log('error', `S3 could not be set up as it was before: ${BackupError.from(further).message}.`);
+      }
+      throw error;
+    }
+  }
+
+  /** @throws BackupError if the place is taken by now; then it is not in use. */
+  #takeIntoUse(s3Path: string, bucket: Bucket): void {
+    const { credentials, log } = this.#context;
+    this.#parts.updateConfig({ s3Path, s3Enabled: true });
+    try {
+      credentials.change('s3', bucket);
+    } catch (error) {
+      log('warn', `S3 is in use, and its exchange is ended at the next start: ${BackupError.from(error).message}.`);
+    }
   }
 
   async #changed(part: SetUpPart): Promise<void> {
@@ -262,6 +320,12 @@ export class SetUps implements SetUpPort {
 
 function isVoice(given: SetUp): given is Voice {
   return given.part === 'webhook' || given.part === 'heartbeat';
+}
+
+/** Everything but the secret. */
+function shownBucket(stored: Bucket): ShownSetUp['bucket'] {
+  const { bucket, region, endpoint, accessKey, lifecycleDays } = stored;
+  return { bucket, region, endpoint, accessKey, lifecycleDays };
 }
 
 /** Among several databases each has its own folder there. */

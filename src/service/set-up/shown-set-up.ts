@@ -32,6 +32,8 @@ export interface ShownPart {
   readonly variable: string;
   /** `s3://bucket/path`, the folder, or the beginning of an address whose rest is a secret. */
   readonly where: string | null;
+  /** Why what the page set up is not in use; null when it is. */
+  readonly complaint: string | null;
 }
 
 export interface ShownSetUp extends Readonly<Record<SetUpPart, ShownPart>> {

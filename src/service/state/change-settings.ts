@@ -57,23 +57,27 @@ export function changeSettings(
 }
 
 function refuseWrong(
-  { places, options, targets, settings }: ServiceContext,
+  context: ServiceContext,
   claims: Claims,
   change: Partial<Settings>,
   revert: readonly (keyof Settings)[],
 ): void {
+  const { places, options, settings } = context;
   // What is saved lies in the folder.
   if (places.isForeign) claims.requireOurs(places.folder([]));
+  const s3Path = change.s3Path ?? (revert.includes('s3Path') ? options.settings.s3Path : null);
+  const next = { ...settings.current, ...(s3Path !== null && { s3Path }) };
+  const { targets, conflicts } = context.targetsAt(next);
+  if (conflicts.s3 && (change.s3Enabled || s3Path !== null)) throw conflicts.s3;
   if (change.s3Enabled && !targets.s3) {
     throw new BackupError('BAD_CONFIG', 'S3 cannot be switched on: no bucket is configured', {
       hint: NO_BUCKET_HINT,
     });
   }
-  const s3Path = change.s3Path ?? (revert.includes('s3Path') ? options.settings.s3Path : null);
   const owner = s3Path !== null && targets.s3 ? options.ownerOfPlace?.({ ...targets.s3, kind: 's3' }, s3Path) : null;
   // In one place two databases would prune each other.
   if (owner) throw new SettingsError({ s3Path: `is that of the database ${owner}; choose another one` });
-  checkTargets(targets, { ...settings.current, s3Path: s3Path ?? settings.current.s3Path });
+  checkTargets(targets, next);
 }
 
 /** `intervalMinutes was 10 and is 60` */

@@ -84,7 +84,20 @@ test.each<[string, (path: string) => void, string]>([
   },
 );
 
-test('a link, a folder and a file that cannot be written leave what is there', () => {
+test('a file that was spoilt after the start is set aside with what it holds of others, not replaced', () => {
+  const folder = scratch();
+  const state = join(folder, 'state.sqlite');
+  open(state, 'b').file.change('s3', s3);
+  const { file, warnings } = open(state, 'a');
+  chmodSync(credentialsPath(state), 0o622);
+  file.change('webhook', hook);
+  const aside = readdirSync(folder).filter((name) => name !== 'state.credentials.json');
+  expect(aside.map((name) => JSON.parse(readFileSync(join(folder, name), 'utf8')))).toEqual([{ b: { s3 } }]);
+  expect(warnings.join()).toContain(`was moved to ${join(folder, aside[0] ?? '')}`);
+  expect(open(state, 'a').file.current).toEqual({ webhook: hook });
+});
+
+test('a link, a folder, a pipe and a file that cannot be written leave what is there', () => {
   const folder = scratch();
   const state = join(folder, 'state.sqlite');
   const elsewhere = join(folder, 'elsewhere');
@@ -94,6 +107,10 @@ test('a link, a folder and a file that cannot be written leave what is there', (
   const other = join(folder, 'other.sqlite');
   mkdirSync(credentialsPath(other));
   expect(open(other).file.complaint).toBe('it is no file of ours');
+  const piped = join(folder, 'piped.sqlite');
+  Bun.spawnSync(['mkfifo', '-m', '600', credentialsPath(piped)]);
+  // Nobody writes to it: whoever waits for that hangs.
+  expect(open(piped).file.complaint).toBe('it is no file of ours');
   // Its folder is a file.
   const none = join(elsewhere, 'state.sqlite');
   const { file } = open(none);

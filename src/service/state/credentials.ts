@@ -3,9 +3,9 @@
  * heartbeat. They are in a file of their own beside the state, which only the user of this process may read: not in
  * `settings.json`, because the folder of the backups is copied to other places.
  *
- * A person who can write the file decides where all data goes. So it counts only if nobody but this user, root or the owner of its
- * folder (who may exchange every file in it) can have written it. One that does not count stays where it is, and what
- * it says is not in use until it is corrected or set up again.
+ * A person who can write the file decides where all data goes. So it counts only if nobody but this user, root or the
+ * owner of its folder (who may exchange every file in it) can have written it. One that does not count stays where it is,
+ * and what it says is not in use until it is corrected or set up again.
  */
 import { closeSync, constants, existsSync, fstatSync, openSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, extname, join } from 'node:path';
@@ -18,7 +18,8 @@ import { writePrivateJson } from './private-json.ts';
 const [s3, folder, webhook, heartbeat] = setUp.options;
 
 const stored = z.strictObject({
-  s3: s3.omit({ part: true, path: true }).optional(),
+  /** `path`: while the bucket is being exchanged, the path that comes with it. */
+  s3: s3.omit({ part: true }).partial({ path: true }).optional(),
   /** `below` is the folder in it that is this database's. */
   folder: folder.omit({ part: true }).extend({ below: z.string() }).optional(),
   webhook: webhook.omit({ part: true }).optional(),
@@ -75,12 +76,13 @@ export class Credentials {
   change<Name extends keyof Stored>(name: Name, value: Stored[Name] | null): void {
     const { [name]: _, ...rest } = this.#current;
     const next: Stored = value === null ? rest : { ...rest, [name]: value };
-    // Another folder's may have been changed since.
-    const { [this.#folder]: __, ...others } = readAll(this.path).all;
+    // Another folder's may have been changed since, or the file can no longer be used.
+    const { all, complaint } = readAll(this.path);
+    const { [this.#folder]: __, ...others } = all;
     const isEmpty = Object.keys(next).length === 0;
     writePrivateJson(this.path, isEmpty ? others : { ...others, [this.#folder]: next }, {
       beforePlacing: () => {
-        if (this.#complaint !== null && existsSync(this.path))
+        if ((complaint ?? this.#complaint) !== null && existsSync(this.path))
           this.#warn(`${this.path} could not be used and was moved to ${setAside(this.path)}.`);
       },
     });

@@ -13,3 +13,14 @@ test('a value is found once in a stretch of code, and anew after each wait and e
   await Promise.resolve();
   expect(value.get()).toBe(4);
 });
+
+test('what was due before the value was found shares it, and what was due after it finds it anew', async () => {
+  let found = 0;
+  const value = new OfThisTurn(() => ++found);
+  const seen: number[] = [];
+  queueMicrotask(() => seen.push(value.get()));
+  seen.push(value.get());
+  queueMicrotask(() => seen.push(value.get()));
+  await Promise.resolve();
+  expect(seen).toEqual([1, 1, 2]);
+});

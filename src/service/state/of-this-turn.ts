@@ -1,6 +1,7 @@
 /**
- * A value as it is now, found once and shared by all who ask in the same stretch of synchronous code: nothing else of this
- * process has run in between, and nobody has waited. So it needs nothing to rest on, neither a time nor a watch.
+ * A value as it is now, found once and shared until a microtask that is queued with it drops it. In between run only the
+ * code that asked and continuations that were due already: no answer of a file, a timer or another process is heard, so it
+ * needs no time and no watch. One of those continuations that changes what the value rests on calls `drop`.
  */
 export class OfThisTurn<Value> {
   readonly #find: () => Value;

@@ -13,7 +13,7 @@ import { openStateDatabase, type StateDatabase } from './state-database.ts';
 /** What became of the upload of one backup: a state has only what it has. */
 export type UploadState = { readonly backup: string; readonly at: Date } & UploadOutcome;
 
-export type UploadOutcome =
+type UploadOutcome =
   /** `sealing`: null for a copy that was stored before this was noted. */
   | { readonly status: 'stored'; readonly sealing: SealName | null }
   | { readonly status: 'failed'; readonly error: ErrorBody }

@@ -97,7 +97,6 @@ export class Claims {
     }
     const claim = this.#claimOf(ownership, identity, self, { backups, user });
     const { identity: after } = await remote.changes.claim(claim);
-    if (after) remote.known.noteIdentity(after);
     await this.takeId(after?.record?.id ?? claim.record.id, user);
     await remote.refresh();
     return this.#changed(place, { before: ownership, after: remote.ownership, backups: remote.backups });

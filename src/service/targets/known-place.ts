@@ -83,12 +83,13 @@ export class KnownPlace {
   /** What it held when it was listed last, newest first. */
   get backups(): readonly TargetBackup[] {
     const { target } = this.#options;
-    return inOrder([...this.entries().values()].map(withCheck)).map((backup) => ({ ...backup, target }));
+    const place = this.sync();
+    return inOrder([...this.entries().values()].map(withCheck)).map((backup) => ({ ...backup, target, place }));
   }
 
   find(name: string): TargetBackup | null {
     const entry = this.entries().get(name);
-    return entry ? { ...withCheck(entry), target: this.#options.target } : null;
+    return entry ? { ...withCheck(entry), target: this.#options.target, place: this.#place } : null;
   }
 
   ownershipFor(self: DatabaseSelf): Ownership {
@@ -131,9 +132,9 @@ export class KnownPlace {
     return this.#listError;
   }
 
-  failed(error: unknown): BackupError {
+  failed(error: unknown, began: Began): BackupError {
     const known = BackupError.from(error);
-    if (known.code !== 'ABORTED') this.#listError = known.toJSON();
+    if (known.code !== 'ABORTED' && this.isStill(began)) this.#listError = known.toJSON();
     return known;
   }
 
@@ -161,7 +162,9 @@ export class KnownPlace {
       const known = before.get(name);
       const isLike = known !== undefined && known.fault === fault && (known.archive ?? null) === (archive ?? null);
       const isSame = isLike && known.etag === etag && etag !== '';
-      const manifest = read.get(name) ?? (known?.etag === etag ? known.manifest : null);
+      // What was not read this time is not another one for that.
+      const isAsKnown = etag === '' || known?.etag === etag;
+      const manifest = read.get(name) ?? (isAsKnown && known ? known.manifest : null);
       // A pin or a note changes the manifest, not what was checked.
       const isChecked = manifest !== null && known?.manifest?.artifact.sha256 === manifest.artifact.sha256;
       const verification = isChecked ? known.verification : null;
@@ -230,9 +233,9 @@ export function withCheck(entry: KnownRemote): RemoteBackup {
   return toRemoteBackup(manifest && verification ? { ...entry, manifest: { ...manifest, verification } } : entry);
 }
 
-/** The target would not show its manifest just now: that says nothing of the copy. */
+/** The target would not show its manifest just now: that says nothing of the copy, and what was known of it counts. */
 export function isUnread(entry: KnownRemote | undefined): boolean {
-  return entry?.manifest === null && entry.etag === '';
+  return entry !== undefined && entry.fault !== null && entry.etag === '';
 }
 
 /** A backup here whose copy there says the same of it. */

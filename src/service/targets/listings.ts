@@ -9,10 +9,15 @@ import { type Compared, noticeSetBack, reconcile } from './reconcile.ts';
 import { saidHereAlone, sayThere } from './said.ts';
 import type { TargetContext } from './target-context.ts';
 
+interface Look {
+  readonly began: Began;
+  readonly ended: Promise<void>;
+}
+
 export class Listings {
   readonly #context: TargetContext;
   readonly #onListed: (news: { readonly wasSilent: boolean }) => void;
-  #listing: Promise<void> | null = null;
+  #look: Look | null = null;
   #triedMs = Number.NEGATIVE_INFINITY;
 
   /** @param onListed the target answered; `wasSilent` if it could not be listed before. */
@@ -27,35 +32,49 @@ export class Listings {
   }
 
   /**
-   * Lists what the target holds now; who asks at the same time shares one job.
+   * Lists what the target holds now; who asks at the same time shares one job. A look at another place than the present one
+   * answers nobody: it is made again.
    *
    * @throws BackupError S3_*
    */
   async refresh(): Promise<void> {
-    this.#listing ??= this.#list().finally(() => {
-      this.#listing = null;
-    });
-    await this.#listing;
+    for (;;) {
+      this.#look ??= this.#begin();
+      const look = this.#look;
+      try {
+        await look.ended;
+      } catch (error) {
+        if (this.#context.known.isStill(look.began)) throw error;
+      }
+      if (this.#context.known.isStill(look.began)) return;
+    }
   }
 
   /** Resolves, or rejects, with the look that is under way. */
   async idle(): Promise<void> {
-    await this.#listing;
+    await this.#look?.ended;
   }
 
-  async #list(): Promise<void> {
-    const { known, writing, access, parts } = this.#context;
-    const began = known.begin();
-    const wasSilent = known.listError !== null;
+  #begin(): Look {
+    const began = this.#context.known.begin();
     this.#triedMs = began.at.getTime();
+    const ended = this.#list(began).finally(() => {
+      this.#look = null;
+    });
+    return { began, ended };
+  }
+
+  async #list(began: Began): Promise<void> {
+    const { known, writing, access, parts } = this.#context;
+    const wasSilent = known.listError !== null;
     try {
       const { self } = writing.request();
       const request = { kind: 'list-remote' as const, ...access, known: known.toKnow(), self };
       const listing = await this.#context.job<'list-remote'>({ ...request, identity: known.identity });
       await this.take(listing, began);
-      this.#onListed({ wasSilent });
+      if (known.isStill(began)) this.#onListed({ wasSilent });
     } catch (error) {
-      throw known.failed(error);
+      throw known.failed(error, began);
     } finally {
       parts.onChange();
     }
@@ -71,15 +90,18 @@ export class Listings {
     if (this.#context.ownership.owner === 'foreign') return;
     try {
       const compared = await this.#compared();
-      await noticeSetBack(
+      if (!known.isStill(began)) return;
+      noticeSetBack(
         [...after.values()].filter(({ name }) => !before.has(name)),
         compared,
       );
-      await reconcile(taken, began.at, compared);
+      reconcile(taken, began.at, compared);
       // Nothing is changed unasked while another machine writes there.
       if (!service.isStarted || writing.isStopped || lifecycleDays !== null) return;
-      for (const { name, manifest } of saidHereAlone(compared.here, after))
+      for (const { name, manifest } of saidHereAlone(compared.here, after)) {
         await sayThere(this.#context, name, manifest, writing.request());
+        if (!known.isStill(began)) return;
+      }
     } catch (error) {
       const { code, message } = BackupError.from(error);
       if (code !== 'ABORTED') service.log('warn', `${word} was not compared with the folder: ${message}.`);
@@ -87,12 +109,13 @@ export class Listings {
   }
 
   async #compared(): Promise<Compared> {
+    const here = await this.#context.ownHere();
+    const names = new Set((await this.#context.service.catalog.list()).map(({ name }) => name));
     const { service, state, known, word, ownership, lifecycleDays } = this.#context;
-    const { catalog, places, log, now, state: own } = service;
+    const { places, log, now, state: own } = service;
     return {
-      ...{ word, state, catalog, log, ownership, lifecycleDays, self: places.self, now: now() },
+      ...{ word, state, here, names, log, ownership, lifecycleDays, self: places.self, now: now() },
       madeSince: (from) => own.history.madeSince(from),
-      here: await this.#context.ownHere(),
       onExpired: (name) => known.noteRemoved(name, BY_BUCKET),
     };
   }

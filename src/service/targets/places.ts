@@ -6,10 +6,11 @@
  * target that has a database of our name, else at random.
  */
 import { randomUUID } from 'node:crypto';
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { OWNER_FILE, RECORD_FILE } from '../../engine/format/names.ts';
 import type { Catalog } from '../../engine/catalog/folder-catalog.ts';
+import { stampOf } from '../../engine/disk/file-stamp.ts';
 import { isSameDatabase, judgePlace, type PlaceIdentity, type Sourced } from '../../engine/catalog/identity.ts';
 import { lookAtFolder, type OwnedFolder, readFolderIdentity } from '../../engine/catalog/own-folder.ts';
 import { BackupError } from '../../words/errors.ts';
@@ -182,7 +183,7 @@ export class Places {
     const { folder } = catalog;
     const base = selfOf(database);
     const files = [this.#installationPath, join(folder, RECORD_FILE), join(folder, OWNER_FILE)];
-    const key = [base.pathDigest, this.#installation?.id, ...files.map(stampOf)].join(' ');
+    const key = JSON.stringify([base.pathDigest, this.#installation?.id, ...files.map(stampOf)]);
     if (this.#seen?.key === key) return this.#seen.known;
     const known = this.#look(base);
     this.#seen = { key, known };
@@ -246,16 +247,6 @@ function newInMemory(now: Date): Installation {
 
 function pathsOf({ record, claims }: PlaceIdentity, own: string): readonly string[] {
   return [...new Set([own, ...[record, ...claims].flatMap((one) => one?.path ?? [])])];
-}
-
-function stampOf(path: string): string {
-  try {
-    const { ino, size, mtimeMs } = statSync(path);
-    return `${ino}.${size}.${mtimeMs}`;
-  } catch {
-    // Missing, or in a folder that is none: whoever reads it says what is wrong.
-    return '-';
-  }
 }
 
 /** @throws BackupError S3_UNREACHABLE, or what stands for it, when the look takes longer; it goes on. */

@@ -1,6 +1,6 @@
 /** Compares a new listing of a target with what we believed and with the folder, and sets right what differs. */
 import { isAside } from '../../engine/format/manifest.ts';
-import { type Backup, type Catalog, inOrder } from '../../engine/catalog/folder-catalog.ts';
+import { type Backup, inOrder } from '../../engine/catalog/folder-catalog.ts';
 import { otherOf, type Ownership } from '../../engine/catalog/identity.ts';
 import { lossHolds } from '../../engine/catalog/loss.ts';
 import { isVerified } from '../../engine/catalog/retention.ts';
@@ -15,11 +15,12 @@ export interface Compared {
   /** How messages call the target. */
   readonly word: string;
   readonly state: TargetState;
-  readonly catalog: Catalog;
   readonly ownership: Ownership;
   readonly self: DatabaseSelf;
   /** The backups of our database in the folder, newest first. */
   readonly here: readonly Backup[];
+  /** All that the folder holds. */
+  readonly names: ReadonlySet<string>;
   readonly lifecycleDays: number | null;
   readonly now: Date;
   readonly log: Log;
@@ -32,8 +33,8 @@ export interface Compared {
  * A machine that was set back to an older image forgot what it made since; at the target it is still there. So is what a
  * clone of this machine makes.
  */
-export async function noticeSetBack(appeared: readonly KnownRemote[], compared: Compared): Promise<void> {
-  const { self, catalog, now, log, madeSince, state, ownership, word } = compared;
+export function noticeSetBack(appeared: readonly KnownRemote[], compared: Compared): void {
+  const { self, names, now, log, madeSince, state, ownership, word } = compared;
   const { maker } = self;
   const made = appeared.map(withCheck).filter((backup) => {
     const { madeBy, trigger, sequence } = backup.manifest ?? {};
@@ -41,10 +42,9 @@ export async function noticeSetBack(appeared: readonly KnownRemote[], compared: 
     return maker && madeBy?.installation === maker.installation && isNumbered && otherOf(ownership, backup) === null;
   });
   if (made.length === 0) return;
-  const here = new Set((await catalog.list()).map(({ name }) => name));
   const uploads = state.uploads();
   const forgotten = made.filter(({ name, createdAt }) => {
-    if (here.has(name) || uploads.has(name)) return false;
+    if (names.has(name) || uploads.has(name)) return false;
     const remembered = madeSince(createdAt);
     return remembered !== null && !remembered.has(name);
   });
@@ -58,8 +58,8 @@ export async function noticeSetBack(appeared: readonly KnownRemote[], compared: 
 }
 
 /** Sets right what we believe of the uploads. @param beganAt when the look began. */
-export async function reconcile({ after: there, isOutdated }: Taken, beganAt: Date, compared: Compared): Promise<void> {
-  const { state, here, catalog, log, word, onExpired } = compared;
+export function reconcile({ after: there, isOutdated }: Taken, beganAt: Date, compared: Compared): void {
+  const { state, here, names, log, word, onExpired } = compared;
   const uploads = state.uploads();
   const mayEnd = expirable(compared);
   for (const backup of here) {
@@ -78,7 +78,6 @@ export async function reconcile({ after: there, isOutdated }: Taken, beganAt: Da
       state.forgetUpload(name);
     }
   }
-  const names = new Set((await catalog.list()).map(({ name }) => name));
   // An empty folder may be a disk that is not mounted: what was removed there must not be uploaded again with it.
   if (names.size > 0) for (const name of uploads.keys()) if (!names.has(name)) state.forgetUpload(name);
 }

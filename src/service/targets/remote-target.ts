@@ -114,6 +114,7 @@ export class RemoteTarget {
   // ── life ──
 
   start(): void {
+    this.#context.allowJobs();
     this.uploads.resume();
     this.writing.start();
     this.#timer ??= setInterval(() => this.#tick(), TICK_MS);
@@ -129,6 +130,8 @@ export class RemoteTarget {
     await Promise.allSettled([this.uploads.stop(), this.downloads.idle(), this.listings.idle()]);
     // The last one to write has ended.
     await this.writing.release();
+    // Stopped is not closed: by hand it still works.
+    this.#context.allowJobs();
   }
 
   close(): void {

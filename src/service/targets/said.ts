@@ -4,6 +4,7 @@ import type { Backup } from '../../engine/catalog/folder-catalog.ts';
 import type { Manifest } from '../../engine/format/manifest.ts';
 import type { WritingRequest } from '../../engine/writer/writing.ts';
 import type { KnownRemote } from '../state/target-state.ts';
+import { isUnread } from './known-place.ts';
 import type { TargetContext } from './target-context.ts';
 
 /** A pin, a note, and the word on a loss. */
@@ -16,8 +17,10 @@ export function saidHereAlone(
 ): readonly (Backup & { readonly manifest: Manifest })[] {
   return here.flatMap((backup) => {
     const { name, manifest } = backup;
-    const remote = there.get(name)?.manifest;
-    if (!manifest || !remote) return [];
+    const entry = there.get(name);
+    const remote = entry?.manifest;
+    // What it says now is not known while it is not shown.
+    if (!manifest || !remote || isUnread(entry)) return [];
     const isLossSaid = !manifest.loss || isDeepStrictEqual(remote.loss, manifest.loss);
     if (remote.pinned === manifest.pinned && remote.note === manifest.note && isLossSaid) return [];
     return [{ ...backup, manifest }];
@@ -33,8 +36,10 @@ export async function sayThere(
 ): Promise<void> {
   const { service, target, access, known } = context;
   const said = { pinned, note, ...(loss && { loss }) };
+  const began = known.begin();
   const where = { folder: service.catalog.folder, target, ...access };
   await context.job<'change-remote'>({ kind: 'change-remote', name, ...where, ...asWriter, ...said });
+  if (!known.isStill(began)) return;
   known.noteChanged(name);
   // Read anew at the next listing, whatever its ETag.
   const entry = known.entries().get(name);

@@ -4,10 +4,17 @@ import { leftToBucket } from '../../engine/store/s3/stored-as.ts';
 import type { ClaimedRemote } from '../../engine/stories/hold-target.ts';
 import type { Manifest } from '../../engine/format/manifest.ts';
 import { BackupError } from '../../words/errors.ts';
+import type { TargetBackup } from '../backups/backup-item.ts';
 import type { Listings } from './listings.ts';
 import { type Said, sayThere } from './said.ts';
 import type { TargetContext } from './target-context.ts';
 import type { Uploads } from './uploads.ts';
+
+interface AnnouncedRemoval {
+  readonly carryOut: () => Promise<void>;
+  /** Brings back what was known before, unless it was carried out. */
+  readonly end: () => void;
+}
 
 interface ChangesRooms {
   readonly listings: Listings;
@@ -24,28 +31,37 @@ export class TargetChanges {
   }
 
   /**
-   * Removes one backup there, verified; it is not uploaded again. An upload of it that is going is ended.
+   * A backup is about to be removed there: from now on it is not uploaded.
    *
    * @param why who removes it, as the end of a sentence: `by ada`.
    */
-  async remove(name: string, why: string): Promise<void> {
-    const { known, state, access, address, lifecycleDays } = this.#context;
-    const { uploads } = this.#rooms;
+  announceRemoval(name: string, why: string): AnnouncedRemoval {
+    const { known, state } = this.#context;
+    const began = known.begin();
+    const before = this.#rooms.uploads.states().get(name);
+    let isDone = false;
+    known.noteRemoved(name, why);
+    return {
+      carryOut: async () => {
+        await this.#remove(name);
+        isDone = true;
+        if (known.isStill(began)) known.removed(name, why);
+      },
+      end: () => {
+        if (isDone || !known.isStill(began)) return;
+        // The next look says what of it is there.
+        if (before === undefined) state.forgetUpload(name);
+        else state.setUpload(before);
+      },
+    };
+  }
+
+  /** Verified. An upload of it that is going is ended. */
+  async #remove(name: string): Promise<void> {
+    const { access, address, lifecycleDays } = this.#context;
     if (lifecycleDays !== null) throw leftToBucket(address);
-    const before = uploads.states().get(name);
-    if (uploads.isUploading(name)) {
-      known.noteRemoved(name, why);
-      await uploads.cancel(name);
-    }
-    try {
-      await this.#context.job<'remove-remote'>({ kind: 'remove-remote', name, ...access });
-    } catch (error) {
-      // What of it is there is not known: the next upload looks.
-      if (before === undefined) state.forgetUpload(name);
-      else state.setUpload(before);
-      throw error;
-    }
-    known.removed(name, why);
+    await this.#rooms.uploads.cancel(name);
+    await this.#context.job<'remove-remote'>({ kind: 'remove-remote', name, ...access });
   }
 
   /**
@@ -55,12 +71,15 @@ export class TargetChanges {
    * @throws BackupError S3_*.
    */
   async claim(claim: JobMap['claim-remote']['request']['claim']): Promise<ClaimedRemote> {
-    const { service, target, access, writing } = this.#context;
+    const { service, target, access, writing, known } = this.#context;
+    const began = known.begin();
     const claimed = await this.#context.job<'claim-remote'>({
       ...{ kind: 'claim-remote', target, folder: service.catalog.folder, claim },
       ...{ ...access, ...writing.request() },
     });
+    if (!known.isStill(began)) return claimed;
     writing.claimed();
+    if (claimed.identity) known.noteIdentity(claimed.identity);
     if (service.isStarted) void this.#rooms.uploads.run();
     return claimed;
   }
@@ -84,11 +103,15 @@ export class TargetChanges {
     await this.#rooms.listings.refresh();
   }
 
-  /** What a check of the copy there found. */
-  recordVerification(name: string, verification: Manifest['verification'], facts: Manifest['facts'] | null): void {
+  /** What a check of the copy there found, unless another one is there now. */
+  recordVerification(
+    { name, place, manifest: checked }: TargetBackup,
+    verification: Manifest['verification'],
+    facts: Manifest['facts'] | null,
+  ): void {
     const { known, parts } = this.#context;
     const entry = known.entries().get(name);
-    if (!entry) return;
+    if (!entry || known.sync() !== place || entry.manifest?.artifact.sha256 !== checked?.artifact.sha256) return;
     const manifest = entry.manifest && facts ? { ...entry.manifest, facts } : entry.manifest;
     known.replace({ ...entry, manifest, verification });
     parts.onChange();

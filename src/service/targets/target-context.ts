@@ -8,6 +8,7 @@ import { lookAtFolder } from '../../engine/catalog/own-folder.ts';
 import type { JobKind, JobMap } from '../../engine/process/protocol.ts';
 import { lifecycleDaysOf, stateKeyOf, whereOf, wordsOf } from '../../engine/store/kinds.ts';
 import type { StoreWords } from '../../engine/store/store.ts';
+import { BackupError } from '../../words/errors.ts';
 import { type TargetName, targetWord } from '../../words/target-word.ts';
 import type { ServiceContext } from '../context.ts';
 import type { Retention } from '../protection/retention.ts';
@@ -50,6 +51,7 @@ export class TargetContext {
   readonly known: KnownPlace;
   readonly writing: Writing;
   readonly #aborts = new Set<AbortController>();
+  #isStopping = false;
 
   /** @param onFree no other machine writes there any more: what waits may be tried again. */
   constructor(service: ServiceContext, choice: TargetChoice, parts: TargetParts, onFree: () => void) {
@@ -125,11 +127,18 @@ export class TargetContext {
     return backups.filter((backup) => otherOf(ownership, backup) === null);
   }
 
-  /** Ends with `abortJobs`, or with the caller's own signal. */
+  /**
+   * Ends with `abortJobs`, or with the caller's own signal.
+   *
+   * @throws BackupError ABORTED between `abortJobs` and `allowJobs`; and as the job.
+   */
   async job<Kind extends JobKind>(
     request: JobMap[Kind]['request'],
     { signal, onEvent }: Pick<FetchOptions, 'signal' | 'onEvent'> = {},
   ): Promise<JobMap[Kind]['result']> {
+    if (this.#isStopping) {
+      throw new BackupError('ABORTED', 'the run was stopped', { hint: 'Start it again whenever you like.' });
+    }
     const abort = new AbortController();
     const stop = () => abort.abort();
     signal?.addEventListener('abort', stop, { once: true });
@@ -146,7 +155,13 @@ export class TargetContext {
     }
   }
 
+  allowJobs(): void {
+    this.#isStopping = false;
+  }
+
+  /** What is about to begin ends, too, until `allowJobs`. */
   abortJobs(): void {
+    this.#isStopping = true;
     for (const abort of this.#aborts) abort.abort();
   }
 }

@@ -11,7 +11,8 @@ import { PLAIN } from '../../engine/format/seal.ts';
 import type { Uploaded } from '../../engine/stories/upload-request.ts';
 import { idsOf } from '../../engine/writer/self.ts';
 import { BackupError, type ErrorBody, says } from '../../words/errors.ts';
-import type { UploadOutcome, UploadState } from '../state/target-state.ts';
+import type { UploadState } from '../state/target-state.ts';
+import type { Began } from './known-place.ts';
 import type { Listings } from './listings.ts';
 import type { TargetContext } from './target-context.ts';
 import type { TargetRetention } from './target-retention.ts';
@@ -63,8 +64,8 @@ export class Uploads {
 
   /** Backups of ours that the target does not have yet, oldest first. */
   async waiting(): Promise<readonly Backup[]> {
-    const uploads = this.#context.state.uploads();
     const backups = await this.#context.ownHere();
+    const uploads = this.#context.state.uploads();
     const isWaiting = ({ name }: Backup) => (uploads.get(name)?.status ?? 'failed') === 'failed';
     return backups.filter((backup) => backup.manifest && !backup.fault && isWaiting(backup)).reverse();
   }
@@ -153,14 +154,19 @@ export class Uploads {
     await this.#current.ended;
   }
 
+  /** Asked again after each wait: the service is stopped and the target switched off at any moment. */
+  get #mayBegin(): boolean {
+    return !this.#stopped && this.#context.isEnabled;
+  }
+
   async #drain(): Promise<void> {
     clearTimeout(this.#timer);
     // Each at most once a pass: a local file that is itself at fault must not hold up the others.
     const tried = new Set<string>();
     let failure: BackupError | null = null;
-    while (!this.#stopped && this.#context.isEnabled) {
+    while (this.#mayBegin) {
       const backup = (await this.waiting()).find((candidate) => !tried.has(candidate.name));
-      if (!backup) break;
+      if (!backup || !this.#mayBegin) break;
       tried.add(backup.name);
       const error = await this.#place(backup);
       if (error === null) continue;
@@ -174,22 +180,28 @@ export class Uploads {
   }
 
   async #place(backup: Backup): Promise<BackupError | null> {
-    const { state, service, parts } = this.#context;
+    const { state, service, parts, known } = this.#context;
+    const { name } = backup;
+    // By retention or a person, also since it was found waiting: what else waits goes on.
+    const isRemoved = () => state.uploads().get(name)?.status === 'removed';
+    if (isRemoved()) return null;
+    const began = known.begin();
     const abort = new AbortController();
     const ended = Promise.withResolvers<void>();
-    this.#current = { name: backup.name, abort, ended: ended.promise };
+    this.#current = { name, abort, ended: ended.promise };
     try {
-      const outcome = await this.#upload(backup, abort.signal);
-      state.setUpload({ backup: backup.name, at: service.now(), ...outcome });
+      const { sealing } = await this.#upload(backup, { began, signal: abort.signal });
+      this.#requireStill(began);
+      if (!isRemoved()) state.setUpload({ backup: name, at: service.now(), status: 'stored', sealing });
       return null;
     } catch (error) {
-      const known = BackupError.from(error);
-      // Retention removed it meanwhile: there is nothing left to upload, and no reason to wait.
-      if (known.code === 'NO_BACKUP') return null;
-      // Stopped because a person deleted it: what else waits goes on.
-      if (known.code === 'ABORTED') return state.uploads().get(backup.name)?.status === 'removed' ? null : known;
-      state.setUpload({ backup: backup.name, status: 'failed', at: service.now(), error: known.toJSON() });
-      return known;
+      if (!known.isStill(began)) return this.#moved();
+      const failure = BackupError.from(error);
+      // Retention removed it from the folder meanwhile: there is nothing left to upload, and no reason to wait.
+      if (failure.code === 'NO_BACKUP' || isRemoved()) return null;
+      if (failure.code === 'ABORTED') return failure;
+      state.setUpload({ backup: name, status: 'failed', at: service.now(), error: failure.toJSON() });
+      return failure;
     } finally {
       this.#current = null;
       ended.resolve();
@@ -212,11 +224,13 @@ export class Uploads {
 
   // ── one upload ──
 
-  async #upload(backup: Backup, signal: AbortSignal): Promise<UploadOutcome> {
-    const { service, target, known, word, writing, state } = this.#context;
+  async #upload(
+    backup: Backup,
+    { began, signal }: { readonly began: Began; readonly signal: AbortSignal },
+  ): Promise<Uploaded> {
+    const { service, target, word, writing } = this.#context;
     const { log, runs } = service;
     writing.refuse();
-    const began = known.begin();
     const asked = {
       ...({ kind: 'upload', trigger: 'schedule', weights: { upload: 95, prune: 5 } } as const),
       ...{ backup: backup.name, sizeBytes: backup.sizeBytes, target },
@@ -227,28 +241,47 @@ export class Uploads {
       },
     };
     const done = await runs.carry(asked, async (run) => {
+      // Before anything is said of this installation.
+      await service.places.selfToWrite();
+      if (!this.#mayBegin)
+        throw new BackupError('ABORTED', 'the run was stopped', { hint: 'It is uploaded after the next start.' });
+      this.#requireStill(began);
       const uploaded = await this.#job(backup, { signal, onEvent: run.onEvent });
-      if (known.isStill(began)) return uploaded;
-      throw new BackupError('ABORTED', `the path on ${word} was changed meanwhile`, { hint: 'It is uploaded there.' });
+      this.#requireStill(began);
+      this.#note(uploaded);
+      return uploaded;
     });
+    if (done.listing) {
+      await this.#rooms.listings.take(done.listing, began);
+      await this.#learnId(done.listing.identity);
+    }
+    return done;
+  }
+
+  /** Before the listing, by which the copy counts as stored. */
+  #note(done: Uploaded): void {
+    const { service, word, state } = this.#context;
+    const { log } = service;
     log('info', `Uploaded to ${word}: ${done.key}`);
-    // Before the listing, by which the copy counts as stored.
     state.waiting = { nextTryAt: null, error: null };
     this.#failures = 0;
     this.#rooms.retention.noteDone(done);
     if (done.renumbered > 0) log('warn', renumbered(done.renumbered, word));
     if (done.complaint) log('warn', `After the upload ${word} could not be listed: ${done.complaint}.`);
-    if (done.listing) {
-      await this.#rooms.listings.take(done.listing, began);
-      await this.#learnId(done.listing.identity);
-    }
-    return done.removed.includes(backup.name) ? { status: 'removed' } : { status: 'stored', sealing: done.sealing };
+  }
+
+  #requireStill(began: Began): void {
+    if (!this.#context.known.isStill(began)) throw this.#moved();
+  }
+
+  #moved(): BackupError {
+    return new BackupError('ABORTED', `the path on ${this.#context.word} was changed meanwhile`, {
+      hint: 'It is uploaded there.',
+    });
   }
 
   async #job(backup: Backup, given: Parameters<TargetContext['job']>[1]): Promise<Uploaded> {
     const { service, target, access, writing, known, choice } = this.#context;
-    // Before anything is said of this installation.
-    await service.places.selfToWrite();
     return await this.#context.job<'upload'>(
       {
         ...{ kind: 'upload', target, folder: service.catalog.folder, name: backup.name, ...access },

@@ -283,10 +283,13 @@ export class Writing {
     }
   }
 
-  /** A listing alone would not do: a copy of the folder has the same backups. */
+  /**
+   * A listing alone would not do: a copy of the folder has the same backups. Nor would what is noted of a backup that is
+   * not to be uploaded any more.
+   */
   get #knowsPlace(): boolean {
     const { state, hasUploaded } = this.#options;
-    return [...state.uploads().values()].some(({ status }) => status !== 'failed') && hasUploaded();
+    return [...state.uploads().values()].some(({ status }) => status === 'stored') && hasUploaded();
   }
 
   #sparesUntil(): Date | null {

@@ -1,0 +1,64 @@
+/** The status of a stream as its owner and other processes know it: it is told when there is news, and as a sign of life. */
+import { readStatus, type StreamStatus, writeStatus } from './status.ts';
+
+const TELL_MS = 5_000;
+
+export class ToldStatus {
+  readonly #folder: string;
+  readonly #onStatus: (status: StreamStatus) => void;
+  #now: StreamStatus = {
+    ...{ phase: 'starting', bookmark: null, at: null, oldestAt: null, caughtUpAt: null, sizeBytes: 0, logBytes: 0 },
+    ...{ pause: null, error: null, untrue: null, damage: null, warnings: [], rebased: null },
+  };
+  #toldMs = 0;
+  #writtenMs = 0;
+  #writtenBookmark: string | null = null;
+
+  /** What a process before this one left untrue still is. */
+  constructor(folder: string, onStatus: (status: StreamStatus) => void) {
+    this.#folder = folder;
+    this.#onStatus = onStatus;
+    const before = readStatus(folder);
+    const damage = before?.damage ?? null;
+    const isLeft = damage !== null || isStreamUntrueStill(before);
+    if (isLeft) this.#now = { ...this.#now, damage, untrue: before?.untrue ?? null };
+  }
+
+  get now(): StreamStatus {
+    return this.#now;
+  }
+
+  tell(change: Partial<StreamStatus>): void {
+    const before = this.#now;
+    this.#now = { ...before, ...change };
+    const newsOf = ({ phase, bookmark, caughtUpAt, pause, error, untrue, damage, warnings, rebased }: StreamStatus) =>
+      JSON.stringify([phase, bookmark, caughtUpAt === null, pause, error, untrue, damage, warnings.length, rebased]);
+    if (newsOf(before) === newsOf(this.#now) && performance.now() - this.#toldMs < TELL_MS) return;
+    this.#toldMs = performance.now();
+    this.#onStatus(this.#now);
+    this.#write(before);
+  }
+
+  /** For other processes: what changed, and the newest moment now and then. */
+  #write(before: StreamStatus): void {
+    const newsOf = ({ phase, error, untrue, damage, rebased, warnings }: StreamStatus) =>
+      JSON.stringify([phase, error?.message, untrue?.since, damage, rebased?.at, warnings.length]);
+    const isDue = performance.now() - this.#writtenMs >= TELL_MS && this.#now.bookmark !== this.#writtenBookmark;
+    if (isDue || newsOf(before) !== newsOf(this.#now)) this.writeNow();
+  }
+
+  writeNow(): void {
+    this.#writtenMs = performance.now();
+    this.#writtenBookmark = this.#now.bookmark;
+    try {
+      writeStatus(this.#folder, this.#now);
+    } catch {
+      // The folder is not there yet, or full: what matters is told to the owner.
+    }
+  }
+}
+
+/** It was found at fault, and had no time to begin anew. */
+function isStreamUntrueStill(told: StreamStatus | null): boolean {
+  return told?.untrue?.at === 'stream' && (told.rebased?.at ?? '') < told.untrue.since;
+}
