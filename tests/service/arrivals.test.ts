@@ -307,6 +307,15 @@ test('a file of this machine with a log beside it, the live database, or none at
   expect((await refusal(() => arrivals.adoptFile(copied))).message).toContain('has a log beside it');
   expect((await refusal(() => arrivals.adoptFile(shop.databasePath))).message).toContain('the live database itself');
   expect((await refusal(() => arrivals.adoptFile(join(folder, 'none.sqlite')))).code).toBe('NO_BACKUP');
+  const letter = join(folder, 'letter.txt');
+  writeFileSync(letter, 'Dear aunt, I made no backup at all.');
+  expect((await refusal(() => arrivals.adoptFile(letter))).message).toStartWith(
+    'letter.txt is not a SQLite database: ',
+  );
+  writeFileSync(letter, '');
+  expect((await refusal(() => arrivals.adoptFile(letter))).message).toBe(
+    'letter.txt is not a SQLite database: it is empty',
+  );
   const inFolder = join(shop.backups, 'backup-2024-01-15T10-30-00-000Z.sqlite');
   makeDatabase(inFolder);
   expect((await refusal(() => arrivals.adoptFile(inFolder))).hint).toContain('by its name');

@@ -104,7 +104,9 @@ export class ArrivalUpload {
       try {
         await send('PATCH /api/arrivals/:arrival', { params: { arrival: id }, query: { at }, body });
       } catch (error) {
-        if (ApiError.from(error).code !== 'UNREACHABLE' || ++lost > lostMost) throw error;
+        // Busy: the piece came, and its answer did not.
+        const isLost = ['UNREACHABLE', 'BUSY'].includes(ApiError.from(error).code);
+        if (!isLost || ++lost > lostMost) throw error;
         pieceBytes = Math.max(pieceLeastBytes, pieceBytes / 2);
         await new Promise((resolve) => setTimeout(resolve, lostWaitMs * lost));
         continue;

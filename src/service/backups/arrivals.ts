@@ -63,7 +63,6 @@ export class Arrivals implements ArrivalsPort {
   }
 
   async begin(file: Begun): Promise<{ readonly id: string }> {
-    if (file.sizeBytes <= 0) throw noDatabase(shownName(file.name), EMPTY);
     return { id: await this.#begin(file) };
   }
 
@@ -142,7 +141,7 @@ export class Arrivals implements ArrivalsPort {
         })
         .catch((error: unknown) => {
           const known = BackupError.from(error);
-          throw known.code === 'VERIFY_FAILED' ? notSound(name, known, known.hint) : known;
+          throw known.code === 'VERIFY_FAILED' ? this.#refused(name, notSound(name, known, known.hint)) : known;
         });
       const arrival = await this.check(id);
       return { arrival, backup: await this.adopt(id, user === undefined ? {} : { user }) };
@@ -153,6 +152,7 @@ export class Arrivals implements ArrivalsPort {
 
   async #begin({ name, sizeBytes, modifiedAt }: Begun, options: { readonly isEmpty?: boolean } = {}): Promise<string> {
     const { catalog, now, warnOnce } = this.#context;
+    if (sizeBytes <= 0) throw noDatabase(shownName(name), EMPTY);
     await catalog.prepare();
     await this.#parts.claims.requireOwnFolder();
     this.#folder.sweep(now(), warnOnce);
@@ -338,7 +338,9 @@ function noDatabase(name: string, { what, hint }: OtherForm): BackupError {
 
 function notSound(name: string, error: BackupError, hint: string): BackupError {
   const why = error.message.replace(/^the integrity check failed: /, '');
-  return new BackupError('BAD_BACKUP', `${name} is damaged or not whole: ${why}`, { hint, cause: error });
+  const other = /^the file does not begin like a SQLite database: (.*)$/s.exec(why)?.[1];
+  const what = other === undefined ? `is damaged or not whole: ${why}` : `is not a SQLite database: ${other}`;
+  return new BackupError('BAD_BACKUP', `${name} ${what}`, { hint, cause: error });
 }
 
 function badRequest(message: string): BackupError {
