@@ -160,8 +160,7 @@ function outputOf(command: string, argv: readonly string[], signal?: AbortSignal
 function versionOf(command: string, asked = '--version'): string | null {
   try {
     return (
-      execFileSync(command, [asked], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).split(/\s/)[0] ??
-      ''
+      execFileSync(command, [asked], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).split(/\s/)[0] ?? ''
     );
   } catch {
     // Not on this machine: it takes no part.

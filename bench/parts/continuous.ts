@@ -11,7 +11,16 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from '../../src/engine/process/worker.ts';
 import { materialize } from '../../src/engine/replication/materialize.ts';
-import { type Bench, newBank, newFolder, type Part, type Section, settleDisk, TRANSACTIONS_PER_SECOND, warm } from '../bench.ts';
+import {
+  type Bench,
+  newBank,
+  newFolder,
+  type Part,
+  type Section,
+  settleDisk,
+  TRANSACTIONS_PER_SECOND,
+  warm,
+} from '../bench.ts';
 import { cpWithFsync, jobEnvironment, versionsOfPeers } from '../candidates.ts';
 import { rangePlot } from '../plot.ts';
 import { bold, table, tellGoals } from '../report.ts';
@@ -128,7 +137,9 @@ const litestream: Follower = {
       captures,
       stop: () => ended(child, 'SIGTERM'),
       async restore(to) {
-        const { status, stderr } = spawnSync('litestream', ['restore', '-o', to, `file://${replica}`], { encoding: 'utf8' });
+        const { status, stderr } = spawnSync('litestream', ['restore', '-o', to, `file://${replica}`], {
+          encoding: 'utf8',
+        });
         if (status !== 0) throw new Error(`litestream restore: ${stderr}`);
       },
     };
@@ -267,7 +278,9 @@ function rowOf(follower: Follower | null, turns: readonly SomeTurn[]): Row {
       restoreMs: of((turn) => turn.restoreMs),
       cpMs: of((turn) => turn.cpMs),
       restoreRatio: of(({ restoreMs, cpMs }) => (restoreMs ?? Number.NaN) / (cpMs ?? Number.NaN)),
-      capturesPerSecond: of(({ betweenMs = [] }) => (1_000 * betweenMs.length) / betweenMs.reduce((sum, ms) => sum + ms, 0)),
+      capturesPerSecond: of(
+        ({ betweenMs = [] }) => (1_000 * betweenMs.length) / betweenMs.reduce((sum, ms) => sum + ms, 0),
+      ),
       betweenP99Ms: percentile(between, 99),
     },
   };
@@ -288,12 +301,26 @@ function tell({ megabytes, seconds, rounds, rows }: ContinuousFigures): Section 
           ours ? bold(name) : name,
           ...(missing
             ? [missing]
-            : [...[waits.p50, waits.p99, waits.p999, waits.max].map(inMs), inTimes(times(waits.p999, alone)), String(errors)]),
+            : [
+                ...[waits.p50, waits.p99, waits.p999, waits.max].map(inMs),
+                inTimes(times(waits.p999, alone)),
+                String(errors),
+              ]),
         ]),
       ),
       '![The waits of a writer beside continuous backup](continuous.svg)',
       table(
-        ['', 'first image s', '% of a core', 'idle %', 'MB resident', 'KB written / transaction', 'captures / s', 'between them, p99 ms', 'restore / `cp` + fsync'],
+        [
+          '',
+          'first image s',
+          '% of a core',
+          'idle %',
+          'MB resident',
+          'KB written / transaction',
+          'captures / s',
+          'between them, p99 ms',
+          'restore / `cp` + fsync',
+        ],
         present.flatMap(({ name, ours, figures }) =>
           figures === null
             ? []
@@ -313,7 +340,11 @@ function tell({ megabytes, seconds, rounds, rows }: ContinuousFigures): Section 
         ),
       ),
       tellGoals([
-        { text: 'the writer’s p99.9 is at most 1.1 times that alone', measured: times(own?.waits.p999 ?? null, alone), most: 1.1 },
+        {
+          text: 'the writer’s p99.9 is at most 1.1 times that alone',
+          measured: times(own?.waits.p999 ?? null, alone),
+          most: 1.1,
+        },
         { text: 'at most 4 % of a core', measured: own?.figures?.busyPercent ?? null, most: 4 },
         { text: 'idle at most 0.1 % of a core', measured: own?.figures?.idlePercent ?? null, most: 0.1 },
         { text: 'at most 1,500 ms between captures (p99)', measured: own?.figures?.betweenP99Ms ?? null, most: 1_500 },
@@ -327,7 +358,14 @@ function tell({ megabytes, seconds, rounds, rows }: ContinuousFigures): Section 
           title: 'Waits of a writer beside continuous backup',
           unit: 'ms a transaction',
           rows: present.map(({ name, ours, waits }) => ({
-            ...{ label: name, ours, p50: waits.p50 ?? 0, p99: waits.p99 ?? 0, p999: waits.p999 ?? 0, max: waits.max ?? 0 },
+            ...{
+              label: name,
+              ours,
+              p50: waits.p50 ?? 0,
+              p99: waits.p99 ?? 0,
+              p999: waits.p999 ?? 0,
+              max: waits.max ?? 0,
+            },
           })),
         }),
       },

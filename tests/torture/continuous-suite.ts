@@ -256,7 +256,8 @@ class Round {
     await using app = startSqlProcess(this.#database);
     await app.run('PRAGMA busy_timeout = 10000');
     const [row] = await app.run('PRAGMA journal_mode = DELETE');
-    if (row?.['journal_mode'] !== 'delete') this.#complain(`paused, WAL mode could not be left: ${JSON.stringify(row)}`);
+    if (row?.['journal_mode'] !== 'delete')
+      this.#complain(`paused, WAL mode could not be left: ${JSON.stringify(row)}`);
     if (pageSize !== null) {
       await app.run(`PRAGMA page_size = ${pageSize}`);
       await app.run('VACUUM');

@@ -15,7 +15,7 @@ import {
 import { dirname, join } from 'node:path';
 import { makeDatabase, manifestOf, refusal, scratchFolders } from '../../../tests/support/scratch.ts';
 import { lateLogName, lateLogSetAside, nameBackup, STAGING_FOLDER } from '../format/names.ts';
-import { Catalog , inOrder } from './folder-catalog.ts';
+import { Catalog, inOrder } from './folder-catalog.ts';
 
 const scratch = scratchFolders();
 const at = (text: string) => new Date(`2024-01-15T${text}Z`);

@@ -61,7 +61,13 @@ test('however often the pin moves, what came meanwhile is one segment, also beyo
   const grow = (rows: number) =>
     sql.run(`WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ${rows})
       INSERT INTO t (text) SELECT hex(randomblob(500)) FROM n`);
-  const steps = [() => grow(100), () => sql.run('DELETE FROM t'), () => sql.run('VACUUM'), () => grow(40), () => grow(1)];
+  const steps = [
+    () => grow(100),
+    () => sql.run('DELETE FROM t'),
+    () => sql.run('VACUUM'),
+    () => grow(40),
+    () => grow(1),
+  ];
   const { salts } = database.index();
   for (const [round, step] of [...steps, ...steps].entries()) {
     await step();

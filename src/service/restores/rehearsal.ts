@@ -121,7 +121,8 @@ export class Rehearsal {
     try {
       const from = await this.#source(backup, asked);
       const request: DrillRequest = { kind: 'drill', name: backup.name, from, staging, assertions, lockWaitMs };
-      const drilling = (given: JobAsked) => jobs.run<'drill'>(request, clock.around({ ...given, signal: given.signal ?? run.signal }));
+      const drilling = (given: JobAsked) =>
+        jobs.run<'drill'>(request, clock.around({ ...given, signal: given.signal ?? run.signal }));
       return await runs.fetching(run, drilling, 'all steps');
     } catch (error) {
       if (run.abort.signal.aborted) throw error;
