@@ -3,13 +3,12 @@
  * windows is over. Whoever makes a mark writes its name; the replicator, which looks at
  * the file at each pass, captures up to then and writes down the moment. Without a replicator the newest moment is meant.
  */
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { BackupError, errnoCode } from '../../words/errors.ts';
 import { takeLock } from '../disk/lock.ts';
-import { giveToOwnerOfFolder } from '../disk/owner.ts';
-import { syncFolderNow } from '../disk/sync-folder.ts';
+import { writePrivateJson } from '../disk/private-json.ts';
 
 const FILE = 'marks.json';
 
@@ -68,11 +67,7 @@ export async function nameMoment(
 
 /** Needs the lock of the marks. */
 export function writeMarks(folder: string, marks: readonly Mark[]): void {
-  const path = join(folder, FILE);
-  writeFileSync(`${path}.tmp`, JSON.stringify(marks, null, 2), { mode: 0o600, flush: true });
-  giveToOwnerOfFolder(`${path}.tmp`);
-  renameSync(`${path}.tmp`, path);
-  syncFolderNow(folder);
+  writePrivateJson(join(folder, FILE), marks);
 }
 
 /** One that waits for its capture is no older than its request, and stays. */
