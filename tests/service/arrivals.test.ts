@@ -263,6 +263,19 @@ test('what nobody touched for hours goes at the next backup, and what is on its 
   expect((await shop.service.arrivals.check(going)).likeness).toBe('same');
 });
 
+test('a folder of ours that cannot be used holds up no backup, and is set aside for the next upload', async () => {
+  const folder = scratch();
+  await using shop = openShop(folder);
+  mkdirSync(shop.backups);
+  writeFileSync(join(shop.backups, ARRIVALS_FOLDER), 'a file of somebody');
+  expect((await shop.service.performBackup()).success).toBe(true);
+  const path = join(folder, 'some.sqlite');
+  makeDatabase(path);
+  const id = await send(shop.service, path);
+  expect(await shop.service.arrivals.check(id)).toMatchObject({ likeness: 'same' });
+  expect(readdirSync(shop.backups).filter((entry) => entry.startsWith(`${ARRIVALS_FOLDER}.unusable-`))).toHaveLength(1);
+});
+
 test('a manifest without its file, as a kill leaves it, is no backup, and the file can still be adopted', async () => {
   const folder = scratch();
   await using shop = openShop(folder);

@@ -471,7 +471,7 @@ export const plantedFaults: readonly PlantedFault[] = [
       },
       {
         file: 'src/service/backups/arrivals.ts',
-        from: '      if (record.checked) await this.#folder.write(id, { ...record, checked: null });\n',
+        from: '      if (record.checked) this.#folder.write(id, { ...record, checked: null });\n',
         to: '',
       },
     ],

@@ -6,15 +6,17 @@
  */
 import { randomUUID } from 'node:crypto';
 import { constants, existsSync, lstatSync, readdirSync, rmSync } from 'node:fs';
-import { open, readFile, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { open, readFile, rm } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { giveToOwnerOfFolder } from '../disk/owner.ts';
 import { prepareOwnFolder, type Warn } from '../disk/aside.ts';
+import { writePrivateJson } from '../disk/private-json.ts';
 import { ARRIVALS_FOLDER } from '../format/names.ts';
 import { BackupError } from '../../words/errors.ts';
 
 const ID = /^[0-9a-f-]{36}$/;
+const ID_LETTERS = 36;
 const KEPT_MS = 6 * 3_600_000;
 const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW = 0 } = constants;
 
@@ -47,8 +49,10 @@ export class ArrivalsFolder {
   async begin(record: ArrivalRecord, warn: Warn, { isEmpty = true } = {}): Promise<string> {
     prepareOwnFolder(this.path, warn);
     const id = randomUUID();
-    await this.write(id, record);
-    if (isEmpty) await (await this.#open(id, O_RDWR | O_CREAT | O_EXCL)).close();
+    this.write(id, record);
+    if (!isEmpty) return id;
+    await using file = await this.#open(id, O_RDWR | O_CREAT | O_EXCL);
+    await file.chmod(0o600); // the umask may have taken more
     return id;
   }
 
@@ -61,12 +65,8 @@ export class ArrivalsFolder {
   }
 
   /** Whole or not at all. */
-  async write(id: string, record: ArrivalRecord): Promise<void> {
-    const temporary = join(this.path, `${id}.tmp`);
-    await using file = await open(temporary, 'w', 0o600);
-    giveToOwnerOfFolder(temporary);
-    await file.writeFile(JSON.stringify(record));
-    await rename(temporary, this.#record(id));
+  write(id: string, record: ArrivalRecord): void {
+    writePrivateJson(this.#record(id), record, { isFlushed: false });
   }
 
   receivedBytes(id: string): number {
@@ -87,13 +87,13 @@ export class ArrivalsFolder {
   }
 
   async remove(id: string): Promise<void> {
-    for (const path of this.#filesOf(id)) await rm(path, { force: true });
+    for (const path of [this.file(id), this.#record(id)]) await rm(path, { force: true });
   }
 
   /** Bytes that are still to come of all that have begun. */
   async awaitedBytes(): Promise<number> {
     let bytes = 0;
-    for (const id of idsIn(this.path)) {
+    for (const id of this.#entries().keys()) {
       const record = await this.read(id).catch(() => null);
       if (record) bytes += Math.max(0, record.sizeBytes - this.receivedBytes(id));
     }
@@ -103,8 +103,7 @@ export class ArrivalsFolder {
   /** Removes what nobody has touched for hours, as far as this user may. */
   sweep(now: Date, warn: Warn): void {
     const touchedMs = (path: string) => lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-    for (const id of idsIn(this.path)) {
-      const files = this.#filesOf(id);
+    for (const [id, files] of this.#entries()) {
       // A clock that was set back must not keep it for ever.
       if (Math.abs(now.getTime() - Math.max(...files.map(touchedMs))) < KEPT_MS) continue;
       try {
@@ -119,8 +118,11 @@ export class ArrivalsFolder {
     return join(this.path, `${id}.json`);
   }
 
-  #filesOf(id: string): readonly string[] {
-    return [this.file(id), this.#record(id), join(this.path, `${id}.tmp`)];
+  /** The paths of each, also of what a killed process left of it. */
+  #entries(): ReadonlyMap<string, readonly string[]> {
+    const ids = namesIn(this.path).filter((name) => ID.test(name.slice(0, ID_LETTERS)));
+    const paths = ids.map((name) => join(this.path, name));
+    return Map.groupBy(paths, (path) => basename(path).slice(0, ID_LETTERS));
   }
 
   async #open(id: string, flags: number) {
@@ -131,11 +133,13 @@ export class ArrivalsFolder {
   }
 }
 
-function idsIn(folder: string): readonly string[] {
-  if (!existsSync(folder)) return [];
-  return [
-    ...new Set(readdirSync(folder).flatMap((entry) => /^([0-9a-f-]{36})\.(sqlite|json|tmp)$/.exec(entry)?.[1] ?? [])),
-  ];
+function namesIn(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    // There is none, or another user made it: no backup waits for that, and it is set aside before one is made there.
+    return [];
+  }
 }
 
 function gone(): BackupError {

@@ -73,7 +73,7 @@ export class Arrivals implements ArrivalsPort {
       if (at > received || at + bytes.length > record.sizeBytes)
         throw badRequest(`${bytes.length} bytes at ${at} do not fit: ${received} of ${record.sizeBytes} have come`);
       if (at === 0) await this.#requireDatabase(id, record, bytes);
-      if (record.checked) await this.#folder.write(id, { ...record, checked: null });
+      if (record.checked) this.#folder.write(id, { ...record, checked: null });
       await this.#folder.put(id, at, bytes).catch(async (error: unknown) => {
         await this.#folder.remove(id);
         throw explainFolderError(error, this.#context.folder.path);
@@ -96,7 +96,7 @@ export class Arrivals implements ArrivalsPort {
       const found = await jobs.run<'verify'>(request).catch(async (error: unknown) => {
         throw await this.#explain(id, record, BackupError.from(error));
       });
-      await this.#folder.write(id, { ...record, checked: { at: now().toISOString(), identity, found } });
+      this.#folder.write(id, { ...record, checked: { at: now().toISOString(), identity, found } });
       return this.#shown(id, record, found, await this.#parts.backups.everywhere());
     });
   }
