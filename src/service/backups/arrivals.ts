@@ -214,7 +214,7 @@ export class Arrivals implements ArrivalsPort {
   }
 
   async #adopt(id: string, user: string | null): Promise<{ readonly item: BackupItem; readonly from: string }> {
-    const { catalog, folder, log, now, places, waits, warnOnce } = this.#context;
+    const { folder, log, now, places, waits, warnOnce } = this.#context;
     const { backups, claims } = this.#parts;
     const record = await this.#folder.read(id);
     const { checked, name: from } = record;
@@ -232,7 +232,7 @@ export class Arrivals implements ArrivalsPort {
     const { signal } = new AbortController();
     using _lock = await takeLock(join(folder.path, LOCK_FILE), { waitMs: waits.lockMs, signal, warn: warnOnce });
     const owned = await claims.requireOwnFolder();
-    const name = await freeName(folder.path, momentOf(record, now()));
+    const name = freeName(folder.path, momentOf(record, now()));
     const manifest = this.#manifestOf(name, { id, record, found, isAnother, user, verifiedAt: new Date(checked.at) });
     const publish = async (ownId: string) => {
       const origin = isAnother
