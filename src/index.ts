@@ -10,6 +10,7 @@ export { createServiceFromEnvironment, type ServiceOverrides } from './service/f
 export type { MigrationGuardOptions } from './service/restores/migration-guard.ts';
 export type { Fleet as Guard } from './fleet/fleet.ts';
 export type {
+  Arrival,
   AuditEntry,
   AuditFilter,
   BackupConfig,

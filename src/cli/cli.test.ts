@@ -70,6 +70,16 @@ test('--json prints one document, before or behind the command', async () => {
   }
 });
 
+test('a database file from elsewhere is adopted by its path, and what it holds is said', async () => {
+  const { code, stdout, calls } = await cli('adopt ./shop-copy.sqlite');
+  expect([code, calls.includes('adoptFile ./shop-copy.sqlite')]).toEqual([0, true]);
+  expect(stdout.split('\n').slice(0, 3)).toEqual([
+    './shop-copy.sqlite holds 1 table with 3 rows (4.0 KB).',
+    'There is no backup of this database to compare it with.',
+    `It is now ${firstBackup}, pinned. It is used only by that name: velist-backup restore ${firstBackup}`,
+  ]);
+});
+
 test('two backups are compared, and the difference is a table', async () => {
   const { code, stdout } = await cli(`diff ${firstBackup} latest`);
   expect([code, stdout.split('\n')]).toEqual([

@@ -16,7 +16,7 @@ const MOST_OF_STRANGER = 100;
 
 export const timeouts: ServerOptions = {
   headersTimeout: 10_000,
-  /** The whole request: a body has 64 KiB at most. */
+  /** The whole request: a body has 1 MiB at most. */
   requestTimeout: 30_000,
   connectionsCheckingInterval: 2_000,
 };

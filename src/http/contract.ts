@@ -6,6 +6,7 @@
 export * from './contract/common.ts';
 export * from './contract/runs.ts';
 export * from './contract/backups.ts';
+export * from './contract/arrivals.ts';
 export * from './contract/restores.ts';
 export * from './contract/moments.ts';
 export * from './contract/status.ts';

@@ -36,6 +36,8 @@ interface Parameter {
 
 type Content = Readonly<Record<string, { readonly schema?: unknown }>>;
 
+const FORM = 'application/x-www-form-urlencoded';
+
 export function openApi(entries: readonly Entry[]): OpenApi {
   const paths: Record<string, Record<string, Operation>> = {};
   for (const entry of entries) {
@@ -61,7 +63,8 @@ export function openApi(entries: readonly Entry[]): OpenApi {
 
 function operation({ route, path }: Entry): Operation {
   const inAddress = [...pathParameters(path), ...(route.query ? queryParameters(route.query) : [])];
-  const bodyType = route.isForm ? 'application/x-www-form-urlencoded' : 'application/json';
+  const isBytes = route.bytesMax !== undefined;
+  const bodyType = isBytes ? 'application/octet-stream' : route.isForm ? FORM : 'application/json';
   return {
     summary: route.summary,
     ...(inAddress.length === 0 ? {} : { parameters: inAddress }),
@@ -69,7 +72,7 @@ function operation({ route, path }: Entry): Operation {
       ? {
           requestBody: {
             required: !route.body.safeParse(undefined).success,
-            content: { [bodyType]: { schema: toSchema(route.body, 'input') } },
+            content: { [bodyType]: isBytes ? {} : { schema: toSchema(route.body, 'input') } },
           },
         }
       : {}),

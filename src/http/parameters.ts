@@ -1,10 +1,11 @@
 /** The parameters of addresses: each has one form wherever it stands. */
 import { z } from 'zod';
-import { backupName, databaseName, setUpPart, targetName } from './contract.ts';
+import { arrivalId, backupName, databaseName, setUpPart, targetName } from './contract.ts';
 
 export const parameters: Readonly<Record<string, z.ZodType>> = {
   filename: z.string().regex(backupName),
   database: z.string().regex(databaseName),
   name: targetName,
   part: setUpPart,
+  arrival: arrivalId,
 };

@@ -20,10 +20,9 @@ class BadInput extends BackupError {
 }
 
 /** @throws BadInput when it is too large, and the rest is then not read; or when the client leaves in its middle. */
-async function readText(request: Request): Promise<string> {
-  if (!request.body) return '';
-  const decoder = new TextDecoder();
-  let text = '';
+export async function readBytes(request: Request, bytesMax: number): Promise<Uint8Array> {
+  if (!request.body) return new Uint8Array();
+  const chunks: Uint8Array[] = [];
   let sizeBytes = 0;
   // `for await` over a web stream is missing from the DOM types, hence the reader.
   const reader = request.body.getReader();
@@ -33,15 +32,19 @@ async function readText(request: Request): Promise<string> {
     });
   for (let chunk = await read(); !chunk.done; chunk = await read()) {
     sizeBytes += chunk.value.byteLength;
-    if (sizeBytes > MAX_BODY_BYTES) {
+    if (sizeBytes > bytesMax) {
       await reader.cancel();
       throw new BadInput('BAD_REQUEST', {
-        body: `is larger than ${MAX_BODY_BYTES} bytes`,
+        body: `is larger than ${bytesMax} bytes`,
       });
     }
-    text += decoder.decode(chunk.value, { stream: true });
+    chunks.push(chunk.value);
   }
-  return text + decoder.decode();
+  return Buffer.concat(chunks);
+}
+
+async function readText(request: Request): Promise<string> {
+  return new TextDecoder().decode(await readBytes(request, MAX_BODY_BYTES));
 }
 
 /** @throws BadInput */
@@ -95,7 +98,8 @@ export function readParams(params: Params): Params {
       throw new BackupError('BAD_NAME', 'this is not the name of a backup', {
         hint: 'Names look like backup-2024-01-15T10-30-00-000Z.sqlite; api/backups lists them.',
       });
-    throw new BadInput('BAD_REQUEST', { target: parsed.error.issues[0]?.message ?? 'is not the name of a target' });
+    const field = name === 'arrival' ? name : 'target';
+    throw new BadInput('BAD_REQUEST', { [field]: parsed.error.issues[0]?.message ?? 'is not the name of a target' });
   }
   return params;
 }

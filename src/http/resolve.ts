@@ -12,7 +12,7 @@ import { json, longAnswer } from './answers.ts';
 import { type AccessOptions, authorize } from './access/auth.ts';
 import { type Allowed, authorizeForSome } from './access/rights.ts';
 import type { Entry } from './layout.ts';
-import { readBody, readForm, readParams, readQuery } from './read-text.ts';
+import { readBody, readBytes, readForm, readParams, readQuery } from './read-text.ts';
 import type { Asked, OfAll, OfOne, Params, Site } from './route.ts';
 import { serialize } from './serialize.ts';
 import type { ServedDatabase } from './served-database.ts';
@@ -59,12 +59,17 @@ async function readInput(
 ): Promise<Pick<Asked, 'params' | 'query' | 'body'>> {
   // What is answered above is sent there from below as it came; the names of the page's files have no form.
   if (route.fallback || (place === 'below' && route.atTop)) return { params, query: {}, body: undefined };
-  const read = route.isForm ? readForm : readBody;
   return {
     params: readParams(params),
     query: route.query ? readQuery(new URL(request.url).searchParams, route.query) : {},
-    body: route.body && (await read(request, route.body, route.wrongBody)),
+    body: await readBodyOf(route, request),
   };
+}
+
+async function readBodyOf({ body, bytesMax, isForm, wrongBody }: Entry['route'], request: Request): Promise<unknown> {
+  if (!body) return undefined;
+  if (bytesMax !== undefined) return await readBytes(request, bytesMax);
+  return isForm ? await readForm(request, body) : await readBody(request, body, wrongBody);
 }
 
 /** An asker who may not read must not learn whether a database is there: what is open, or a file, is answered alike. */

@@ -41,6 +41,8 @@ export interface Route<
   readonly summary: string;
   readonly query?: Query;
   readonly body?: Body;
+  /** The body is not JSON but bytes, as many at most. */
+  readonly bytesMax?: number;
   /** The body is that of a form, not JSON. */
   readonly isForm?: boolean;
   /** The code of the error for a wrong body; `BAD_REQUEST` by default. */

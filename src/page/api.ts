@@ -119,7 +119,7 @@ interface Parts {
 }
 
 /** @param name a route of the server's table: what it takes and answers is derived from its row. */
-async function send<Name extends RouteName>(
+export async function send<Name extends RouteName>(
   name: Name,
   ...given: Partial<RequestOf<Name>> extends RequestOf<Name> ? [RequestOf<Name>?] : [RequestOf<Name>]
 ): Promise<AnswerTo<Name>> {
@@ -132,10 +132,11 @@ async function send<Name extends RouteName>(
     credentials: 'same-origin',
   };
   if (body !== undefined) {
-    request.body = JSON.stringify(body);
+    const isBytes = body instanceof Uint8Array;
+    request.body = isBytes ? new Blob([body as Uint8Array<ArrayBuffer>]) : JSON.stringify(body);
     request.headers = {
       ...request.headers,
-      'content-type': 'application/json',
+      'content-type': isBytes ? 'application/octet-stream' : 'application/json',
     };
   }
   let response: Response;

@@ -10,6 +10,7 @@ import type { RestorePointGiven } from '../words/restore-point.ts';
 import type { Act, AuditEntry, AuditFilter } from './audit/audit.ts';
 import { diagnose } from './doctor/diagnose.ts';
 import type { TargetReport } from '../engine/store/self-test.ts';
+import type { ArrivalsPort } from './backups/shown-arrival.ts';
 import type { BackupDiff, BackupItem } from './backups/shown-backup.ts';
 import type { DoctorReport } from './doctor/finding.ts';
 import type { Status } from './protection/shown-status.ts';
@@ -64,6 +65,8 @@ export class BackupService implements BackupServicePort {
   readonly #notify: Notify;
   /** Bucket, second folder, webhook and heartbeat, as the page sets them up. */
   readonly setUp: SetUps;
+  /** Files from elsewhere, taken in, looked into, and adopted or discarded. */
+  readonly arrivals: ArrivalsPort;
 
   /** @throws BackupError BAD_CONFIG for targets, or paths, that cannot be told apart. */
   constructor(options: BackupServiceOptions) {
@@ -71,6 +74,7 @@ export class BackupService implements BackupServicePort {
     const { context } = this.#rooms;
     const { statePath, folder, log } = context;
     this.#notify = new Notify(() => context.voices, { service: this, statePath, folder: folder.inState, log });
+    this.arrivals = this.#rooms.arrivals;
     this.setUp = new SetUps(context, {
       ...this.#rooms,
       onVoices: async () => {

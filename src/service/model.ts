@@ -6,6 +6,7 @@
 export type { Marked, MomentRange, Moments } from '../engine/stories/moments.ts';
 export type { TargetReport } from '../engine/store/self-test.ts';
 export type { AuditEntry, AuditFilter } from './audit/audit.ts';
+export type { Arrival } from './backups/shown-arrival.ts';
 export type { BackupDiff, BackupItem, Loss, RowChanges } from './backups/shown-backup.ts';
 export type { ContinuousStatus } from './continuous/continuous-status.ts';
 export type { DoctorReport } from './doctor/finding.ts';

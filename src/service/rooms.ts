@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import { isPath } from '../engine/stories/assertions.ts';
 import { BackupError } from '../words/errors.ts';
+import { Arrivals } from './backups/arrivals.ts';
 import { Backups } from './backups/backups.ts';
 import { Changes } from './backups/changes.ts';
 import { Removals } from './backups/removals.ts';
@@ -47,6 +48,7 @@ export function openRooms(options: BackupServiceOptions) {
   });
   const backups = new Backups(context, targets);
   const verifications = new Verifications(context, { backups, claims });
+  const arrivals = new Arrivals(context, { backups, claims, retention });
   const restores = new Restores(context, { backups, continuous, retention, targets });
   const drills = new Drills(context, { backups, continuous, targets, verifications, assertions });
   const firstBoots = new FirstBoots(context, { backups, continuous, targets });
@@ -89,6 +91,6 @@ export function openRooms(options: BackupServiceOptions) {
       restores,
       drills,
     },
-    ...{ firstBoots, changes, losses, makeBackup, schedule, look, updateConfig },
+    ...{ arrivals, firstBoots, changes, losses, makeBackup, schedule, look, updateConfig },
   };
 }

@@ -5,6 +5,7 @@ import type { ErrorBody } from '../words/errors.ts';
 import type { RestorePointGiven } from '../words/restore-point.ts';
 import type { Act, AuditEntry, AuditFilter } from './audit/audit.ts';
 import type { TargetReport } from '../engine/store/self-test.ts';
+import type { ArrivalsPort } from './backups/shown-arrival.ts';
 import type { BackupDiff, BackupItem, OtherDatabase } from './backups/shown-backup.ts';
 import type { DoctorReport } from './doctor/finding.ts';
 import type { Status } from './protection/shown-status.ts';
@@ -173,6 +174,8 @@ export interface BackupServicePort {
     options?: { readonly full?: boolean },
   ): Promise<{ readonly ok: boolean; readonly detail: string | null } & Remarks>;
   adoptBackup(filename: string): Promise<BackupItem>;
+  /** Files from elsewhere, which become backups only by a second step. */
+  readonly arrivals: ArrivalsPort;
   updateBackup(
     filename: string,
     change: { readonly pinned?: boolean; readonly note?: string | null },

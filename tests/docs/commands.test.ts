@@ -137,6 +137,7 @@ async function setTable(page: string): Promise<Desk> {
     S3_SECRET_KEY: server.secretAccessKey,
   };
   makeDatabase(join(folder, 'app.sqlite'));
+  makeDatabase(join(folder, 'shop-copy.sqlite'), { rows: 40 });
   const desk = { folder, environment };
   for (const command of ['velist-backup backup', 'velist-backup restore latest --online', sealedCopy]) {
     const { code, output } = await typeHere(command, desk);

@@ -22,6 +22,7 @@ import type {
   TargetReport,
 } from '../../src/http/contract.ts';
 import { FixtureSetUps, type SetUpScene } from './ui-set-up.ts';
+import { type ArrivalScene, FixtureArrivals } from './ui-arrivals.ts';
 import { makeActivity, olderRuns } from './ui-activity.ts';
 import {
   type Alarm,
@@ -76,6 +77,8 @@ export interface Fixture {
   readonly url: string;
   /** Every request that asked for a change, as "METHOD /path body". */
   readonly asked: string[];
+  /** Uploaded files that are neither kept nor discarded. */
+  readonly arrivals: { readonly left: number };
   /** Something happens at the server, and every open page is told. */
   happens(change: Partial<Alarm>): void;
   /** Ends the server and every stream, as if it had crashed. */
@@ -91,6 +94,8 @@ export interface FixtureOptions {
   readonly more?: number;
   /** What is set up already, and how a test of it ends. */
   readonly setUp?: SetUpScene;
+  /** What a file that is uploaded turns out to be. */
+  readonly arrival?: ArrivalScene;
   /** Another target beside S3, which holds them all. */
   readonly further?: string;
 }
@@ -109,6 +114,22 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
     model.config = { ...model.config, notifies: setUps.notifies };
     emit('status', model.status());
   });
+  const arrivals = new FixtureArrivals(
+    options.arrival ?? {},
+    () => model.backups,
+    (name) => {
+      const other = options.arrival?.likeness === 'another' ? { id: 'wiki', name } : null;
+      const made = {
+        ...makeBackup(Date.parse('2026-11-21T16:02:00.000Z'), 14 * megabyte),
+        pinned: true,
+        note: `From ${name}`,
+        other,
+      };
+      model.backups = [...model.backups, made].sort((a, b) => (a.createdAt < b.createdAt ? 1 : -1));
+      emit('backups', {});
+      return made;
+    },
+  );
   const { further } = options;
   if (further !== undefined) addTarget(model, further);
   const streams = new Set<ReadableStreamDefaultController<Uint8Array>>();
@@ -152,8 +173,8 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
       isPasswordWanted = false;
       return Response.json({ confirmed: true });
     }
-    const setUpAnswer = await setUps.answer(request, path);
-    if (setUpAnswer) return setUpAnswer;
+    const partAnswer = (await setUps.answer(request, path)) ?? (await arrivals.answer(request, path));
+    if (partAnswer) return partAnswer;
     if (method === 'DELETE') {
       if (isPasswordWanted)
         return refuse(
@@ -390,6 +411,7 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
   return {
     url: `http://127.0.0.1:${server.port}/backup/`,
     asked,
+    arrivals,
     happens,
     async stop() {
       clearInterval(ping);

@@ -36,6 +36,8 @@ import { settingsWith } from '../support/settings.ts';
 
 export const firstBackup = 'backup-2024-01-15T10-30-00-000Z.sqlite';
 export const secondBackup = 'backup-2024-01-15T11-30-00-000Z.sqlite';
+/** The only file from elsewhere, once one has begun. */
+export const arrivalId = '7d3c1c26-2f0f-4f0a-9d5e-3c9a0f8f2f11';
 export const missingBackup = 'backup-2020-01-01T00-00-00-000Z.sqlite';
 
 const setUpVariables = {
@@ -106,6 +108,11 @@ export function createFakeService(): FakeService {
   let settings = started;
   const setUps = new Map<keyof typeof setUpVariables, string>();
   let stopAsked: (() => void) | undefined;
+  let arrived: { name: string; sizeBytes: number; receivedBytes: number } | null = null;
+  const requireArrived = (id: string) => {
+    if (arrived && id === arrivalId) return arrived;
+    throw new BackupError('GONE', 'that file is no longer here', { hint: 'Send it again.' });
+  };
   let openFiles = 0;
   const behaviour: FakeService['behaviour'] = {};
 
@@ -565,6 +572,44 @@ export function createFakeService(): FakeService {
       const adopted = { ...item, foreign: false };
       backups.set(filename, { item: adopted, bytes });
       return adopted;
+    },
+    arrivals: {
+      async begin({ name, sizeBytes }) {
+        enter('beginArrival');
+        arrived = { name, sizeBytes, receivedBytes: 0 };
+        return { id: arrivalId };
+      },
+      async append(id, at, bytes) {
+        enter(`appendArrival ${at} ${bytes.length}`);
+        const receivedBytes = at + bytes.length;
+        arrived = { ...requireArrived(id), receivedBytes };
+        return { receivedBytes };
+      },
+      async check(id) {
+        enter('checkArrival');
+        const { name, sizeBytes } = requireArrived(id);
+        return {
+          ...{ id, name, sizeBytes, createdAt: new Date(0), sha256: '0'.repeat(64), isWal: false, rows: 3 },
+          tables: [{ name: 'orders', rows: 3, bytes: 4_096 }],
+          ...{ furtherTables: 0, likeness: 'unknown', diff: null, known: null, remarks: [] },
+        };
+      },
+      async adopt(id, { user } = {}) {
+        enter('adoptArrival');
+        users.push(user);
+        requireArrived(id);
+        arrived = null;
+        return get(firstBackup).item;
+      },
+      async discard() {
+        enter('discardArrival');
+        arrived = null;
+      },
+      async adoptFile(path) {
+        enter(`adoptFile ${path}`);
+        const { id } = await this.begin({ name: path, sizeBytes: 4_096 });
+        return { arrival: await this.check(id), backup: await this.adopt(id) };
+      },
     },
     async updateBackup(filename, change) {
       enter('updateBackup');

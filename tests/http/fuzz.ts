@@ -13,7 +13,7 @@ import { pageAssets } from '../../src/http/page-assets.ts';
 import { createServer } from '../../src/http/server.ts';
 import { createSignIn } from '../../src/http/access/sign-in.ts';
 import { hostileNamesBeside } from '../support/hostile-names.ts';
-import { createFakeService, firstBackup, missingBackup, secondBackup } from './fake-service.ts';
+import { arrivalId, createFakeService, firstBackup, missingBackup, secondBackup } from './fake-service.ts';
 
 const token = '0123456789abcdef';
 const base = 'http://localhost/backup';
@@ -164,7 +164,10 @@ function addresses(path: string, { parameters = [] }: Operation): fc.Arbitrary<s
   );
   return fc.tuple(names, fc.constantFrom('local', 's3', 'gcs'), often(fc.constant({}), queries)).map(
     ([filename, target, asked]) =>
-      path.replace('{filename}', () => filename).replace('{name}', target) +
+      path
+        .replace('{filename}', () => filename)
+        .replace('{name}', target)
+        .replace('{arrival}', arrivalId) +
       (Object.keys(asked).length === 0
         ? ''
         : `?${Object.entries(asked)

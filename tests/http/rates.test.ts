@@ -1,7 +1,7 @@
 /** Each costly route until it is asked for too often, and what that leaves to the others. */
 import { expect, test } from 'bun:test';
 import { createServer } from '../../src/http/server.ts';
-import { createFakeService, firstBackup } from './fake-service.ts';
+import { arrivalId, createFakeService, firstBackup } from './fake-service.ts';
 
 type Asked = readonly [method: string, path: string, body?: string];
 
@@ -15,6 +15,8 @@ const buckets: readonly { readonly most: number; readonly routes: readonly Asked
     routes: [
       ['POST', `${backup}/verify`],
       ['POST', `${backup}/adopt`],
+      ['POST', `/api/arrivals/${arrivalId}/check`],
+      ['POST', `/api/arrivals/${arrivalId}/adopt`],
     ],
   },
   {
@@ -36,6 +38,7 @@ const buckets: readonly { readonly most: number; readonly routes: readonly Asked
   { most: 10, routes: [['POST', '/api/targets/s3/test']] },
   { most: 10, routes: [['POST', '/api/drill']] },
   { most: 30, routes: [['GET', '/api/doctor']] },
+  { most: 30, routes: [['POST', '/api/arrivals', '{"name":"shop.sqlite","sizeBytes":4096}']] },
   { most: 120, routes: [['GET', `${backup}/download`]] },
   { most: 120, routes: [['GET', '/api/events']] },
 ];

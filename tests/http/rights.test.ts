@@ -7,7 +7,7 @@ import type { Action, Authorize } from '../../src/http/access/authorize.ts';
 import type { OpenApi } from '../../src/http/openapi.ts';
 import { pageAssets } from '../../src/http/page-assets.ts';
 import { createServer } from '../../src/http/server.ts';
-import { createFakeService, firstBackup } from './fake-service.ts';
+import { arrivalId, createFakeService, firstBackup } from './fake-service.ts';
 
 const rights: Readonly<Record<string, Action>> = {
   'GET /': 'page',
@@ -16,6 +16,11 @@ const rights: Readonly<Record<string, Action>> = {
   'GET /health': 'open',
   'GET /metrics': 'metrics',
   'DELETE /{filename}': 'delete',
+  'POST /api/arrivals': 'change',
+  'PATCH /api/arrivals/{arrival}': 'change',
+  'POST /api/arrivals/{arrival}/check': 'change',
+  'POST /api/arrivals/{arrival}/adopt': 'change',
+  'DELETE /api/arrivals/{arrival}': 'change',
   'GET /api/databases': 'read',
   'GET /api/status': 'read',
   'GET /api/backups': 'read',
@@ -73,6 +78,7 @@ function open(authorize: Authorize) {
   const ask = async (route: string, body?: object) => {
     const [method, path = ''] = route
       .replace('{filename}', firstBackup)
+      .replace('{arrival}', arrivalId)
       .replace('{name}', 's3')
       .replace('{part}', 'webhook')
       .replace('api/diff', 'api/diff?a=latest&b=latest')

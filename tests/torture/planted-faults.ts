@@ -448,6 +448,39 @@ export const plantedFaults: readonly PlantedFault[] = [
     caughtBy: order,
   },
   {
+    name: 'a file that was uploaded is restored as the latest backup',
+    patches: [
+      {
+        file: 'src/engine/restore-points/plan.ts',
+        from: "latest: { passesOver: ['safety', 'arrived', 'damaged'",
+        to: "latest: { passesOver: ['safety', 'damaged'",
+      },
+    ],
+    caughtBy: test(
+      'tests/service/arrivals.test.ts',
+      'what came from elsewhere is used only by its name, and retention spares it',
+    ),
+  },
+  {
+    name: 'a piece of an upload that came after its check is adopted unchecked',
+    patches: [
+      {
+        file: 'src/service/backups/arrivals.ts',
+        from: '    if (!checked || checked.identity !== identityOf(this.#folder.file(id)))',
+        to: '    if (!checked)',
+      },
+      {
+        file: 'src/service/backups/arrivals.ts',
+        from: '      if (record.checked) this.#folder.write(id, { ...record, checked: null });\n',
+        to: '',
+      },
+    ],
+    caughtBy: test(
+      'tests/service/arrivals.test.ts',
+      'pieces follow each other, one may be sent again, and none goes beyond the end',
+    ),
+  },
+  {
     name: 'retention removes the newest good backup',
     patches: [
       {

@@ -154,9 +154,10 @@ export const verbs = {
   },
   adopt: {
     usage: 'adopt <backup>',
-    what: 'verify a backup that was made by hand or by Velist, and add it to the catalog',
+    what: 'verify a backup that was made by hand or by Velist, or any database file, and add it to the catalog',
     examples: [
       ['velist-backup adopt backup-2024-01-15T10-30-00-000Z.sqlite', 'a file that was put into the folder by hand'],
+      ['velist-backup adopt ./shop-copy.sqlite', 'a copy of a file from elsewhere, pinned'],
     ],
   },
   pin: {

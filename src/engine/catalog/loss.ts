@@ -16,7 +16,7 @@
  * A table that was renamed is not gone: its definition, or about as many rows, is found in a new one.
  */
 import type { Backup } from './folder-catalog.ts';
-import type { DatabaseFacts, LossMark, Manifest, TableLoss } from '../format/manifest.ts';
+import { type DatabaseFacts, isAside, type LossMark, type Manifest, type TableLoss } from '../format/manifest.ts';
 
 export interface LossRules {
   /** More than this part of the rows, or of the used pages, is much. */
@@ -272,13 +272,13 @@ function comparedWith<Kind extends Earlier>(earlier: readonly Kind[], ownChange:
   return earlier.find(({ name, fault }) => name === ownChange.restored && fault === null) ?? null;
 }
 
-type Judged = Pick<Backup, 'fault'> & { readonly manifest: Pick<Manifest, 'trigger' | 'verification'> | null };
+type Judged = Pick<Backup, 'fault'> & {
+  readonly manifest: Pick<Manifest, 'trigger' | 'verification' | 'arrived'> | null;
+};
 
 /** It holds what the database was, and nothing was found wrong with it. */
 function isGood({ manifest, fault }: Judged): boolean {
-  return (
-    manifest !== null && fault === null && manifest.verification.complaint === null && manifest.trigger !== 'safety'
-  );
+  return manifest !== null && fault === null && manifest.verification.complaint === null && !isAside(manifest);
 }
 
 /** The newest good backup that is a day older than that one. */

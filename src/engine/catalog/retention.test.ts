@@ -52,6 +52,18 @@ test('a pinned backup stays and takes nobody’s place', () => {
   expect(reasonsOf(old)).toEqual(['pinned']);
 });
 
+test('one that came from elsewhere stays, takes nobody’s place, and is no newest verified backup', () => {
+  const arrived = { at: now.toISOString(), file: 'shop-copy.sqlite' };
+  const strangers = [backup(5, { arrived }), backup(100_000, { arrived })] as const;
+  const others = [10, 20, 30, 40].map((minutes) => backup(minutes, { verification: failed }));
+  const good = backup(50);
+  const { removed, reasonsOf } = plan([strangers[0], ...others, good, strangers[1]]);
+  expect(removed).toEqual(others.slice(3));
+  expect(reasonsOf(good)).toEqual(['newest verified backup']);
+  for (const stranger of strangers)
+    expect(reasonsOf(stranger)).toEqual(['came from elsewhere: only a person removes it']);
+});
+
 test('a foreign backup is never removed and takes nobody’s place', () => {
   const strangers = [foreign(5), foreign(100_000)];
   const others = [10, 20, 30, 40].map((minutes) => backup(minutes));

@@ -15,7 +15,7 @@
  * then the hours, each from the newest on. What stays for another reason is never removed for want of room.
  */
 import type { Backup } from './folder-catalog.ts';
-import type { Manifest } from '../format/manifest.ts';
+import { isAside, type Manifest } from '../format/manifest.ts';
 import { lossHolds } from './loss.ts';
 import { PERIODS, type Period, periodOf, unitOf } from './periods.ts';
 
@@ -45,7 +45,7 @@ export interface FolderRetention extends Omit<RetentionPolicy, 'budgetBytes'> {
 
 /** A backup in the folder or at another target, as far as retention looks at it. */
 export type Retainable = Pick<Backup, 'name' | 'createdAt' | 'fault' | 'changedAt'> & {
-  readonly manifest: Pick<Manifest, 'trigger' | 'pinned' | 'verification' | 'loss' | 'madeAfter'> | null;
+  readonly manifest: Pick<Manifest, 'trigger' | 'pinned' | 'verification' | 'loss' | 'madeAfter' | 'arrived'> | null;
   /** Needed where there is a budget. */
   readonly sizeBytes?: number;
 };
@@ -74,7 +74,7 @@ export function planRetention<Kind extends Retainable>(
   options: PlanOptions,
 ): RetentionPlan<Kind> {
   const keep = policy.keep ?? KEEP_NONE;
-  const newestVerified = backups.find(isVerified);
+  const newestVerified = backups.find((backup) => isVerified(backup) && !backup.manifest?.arrived);
   const burst = middleOfStartBursts(backups, policy.startBurstMs);
   const calendar = calendarReasons(backups, keep);
   const losses = options.losses ?? lossHolds(backups, options.now);
@@ -100,9 +100,9 @@ export function planRetention<Kind extends Retainable>(
   return { kept, removed };
 }
 
-/** A pinned, a foreign and a safety backup take nobody's place. */
+/** A pinned, a foreign and a safety backup, and one from elsewhere, take nobody's place. */
 function isCounted({ manifest }: Retainable): boolean {
-  return manifest !== null && manifest.trigger !== 'safety' && !manifest.pinned;
+  return manifest !== null && !isAside(manifest) && !manifest.pinned;
 }
 
 function* holdReasons(backup: Retainable, now: Date): Generator<string> {
@@ -111,6 +111,7 @@ function* holdReasons(backup: Retainable, now: Date): Generator<string> {
     return;
   }
   if (backup.manifest.pinned) yield 'pinned';
+  if (backup.manifest.arrived) yield 'came from elsewhere: only a person removes it';
   if (isUnsure(backup)) yield 'its file was changed after it was published: verify it';
   if (backup.manifest.trigger === 'safety' && ageMs(backup, now) < SAFETY_DAYS * DAY_MS)
     yield `safety backup younger than ${SAFETY_DAYS} days`;

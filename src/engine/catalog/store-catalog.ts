@@ -38,6 +38,7 @@ type ManifestFacts = Pick<
   | 'artifact'
   | 'databaseId'
   | 'madeAfter'
+  | 'arrived'
   | 'madeBy'
   | 'loss'
 > &

@@ -107,6 +107,8 @@ const manifestSchema = z.object({
   note: z.string().nullable(),
   /** Made by `withBackup`: what the migration after it does to the database is meant. Nobody else can say so. */
   beforeMigration: z.literal(true).optional(),
+  /** When it came from elsewhere, and its name there. Nobody knows of which moment it is, so it is used only by its name. */
+  arrived: z.object({ at: time, file: z.string() }).optional(),
   /** How the copy was made; null for an adopted one. */
   copy: z
     .object({
@@ -177,6 +179,11 @@ export function parseManifest(text: string, name: string): Manifest {
 
 export function formatManifest(manifest: Manifest): string {
   return `${JSON.stringify(manifest, null, 2)}\n`;
+}
+
+/** It holds what a restore replaced, or came from elsewhere: it says nothing of what the database was at its moment. */
+export function isAside(manifest: Pick<Manifest, 'trigger' | 'arrived'> | null): boolean {
+  return manifest !== null && (manifest.trigger === 'safety' || manifest.arrived !== undefined);
 }
 
 /** The manifest of a foreign file that was found good: its order is that of its name, its history unknown. */

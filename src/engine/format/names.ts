@@ -5,6 +5,8 @@ const identity = /^backup-(\d{4}-\d{2}-\d{2})T(\d{2})-(\d{2})-(\d{2})-(\d{3})Z\.
 export const STAGING_FOLDER = '.staging';
 /** The stream of continuous backup, beside the backups. */
 export const CONTINUOUS_FOLDER = 'continuous';
+/** Files that came from elsewhere, until somebody has decided about them. */
+export const ARRIVALS_FOLDER = '.arrived';
 export const LOCK_FILE = '.velist-backup.lock';
 /** The record that says whose a place is: in a folder and at a target. */
 export const RECORD_FILE = 'database.json';
@@ -53,7 +55,7 @@ export function ownerOf(file: string): string | null {
 /** Is an entry of a backup folder one that we make there? In a shared folder others lie beside them. */
 export function isEntryOfOurs(entry: string): boolean {
   const ours =
-    /^\.(staging|velist-|manifests|uploads|backup-|late-|drill-|fetched)|^late-backup-|^continuous$|^(settings|database|found-as|owner)\.json/;
+    /^\.(staging|arrived|velist-|manifests|uploads|backup-|late-|drill-|fetched)|^late-backup-|^continuous$|^(settings|database|found-as|owner)\.json/;
   return ownerOf(entry) !== null || ours.test(entry);
 }
 

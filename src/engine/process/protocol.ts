@@ -20,14 +20,7 @@ import type { UploadRequest, Uploaded } from '../stories/upload-request.ts';
 import type { ClaimedRemote, ClaimRemoteRequest } from '../stories/hold-target.ts';
 import type { DrillRequest, Drilled } from '../stories/drill.ts';
 import type { DrillMomentRequest, PickedMoment, PickMomentRequest } from '../stories/drill-moment.ts';
-import type {
-  MarkRequest,
-  Marked,
-  MomentFile,
-  MomentFileRequest,
-  Moments,
-  MomentsRequest,
-} from '../stories/moments.ts';
+import type { MarkRequest, Marked, MomentFileRequest, Moments, MomentsRequest } from '../stories/moments.ts';
 import type { BackupMomentRequest, ComparedMoment } from '../stories/backup-moment.ts';
 import type { TryTargetRequest } from '../stories/try-target.ts';
 import type { PruneRequest } from '../catalog/prune-folder.ts';
@@ -56,7 +49,7 @@ export interface JobMap {
   'test-target': { request: TestTargetRequest; result: TargetReport };
   'backup-moment': { request: BackupMomentRequest; result: ComparedMoment };
   moments: { request: MomentsRequest; result: Moments };
-  'moment-file': { request: MomentFileRequest; result: MomentFile };
+  'moment-file': { request: MomentFileRequest; result: null };
   mark: { request: MarkRequest; result: Marked };
   'try-target': { request: TryTargetRequest; result: TargetReport };
   prune: { request: PruneRequest; result: { readonly removed: readonly string[] } };

@@ -14,7 +14,7 @@ import { LogProof } from './log-proof.ts';
 import { beginOfLog, followsOn, isStillThere, type LogPosition, type LogTail, readLogTail } from './log-tail.ts';
 import { Lost } from './lost.ts';
 import { type PageSums, sumPage } from './page-sums.ts';
-import { HEADER_FIELDS, positionFields } from './position.ts';
+import { positionFields, readHeaderFields } from './position.ts';
 import { inTurns } from './rest.ts';
 import { bookmarkOf } from './segment.ts';
 
@@ -151,7 +151,7 @@ export class Capture {
     const isInLog = this.#read !== null && this.pagesInLog().has(1);
     const frame = isInLog ? pageFrames(log, this.#read?.frames ?? 0).get(1) : undefined;
     readSync(frame === undefined ? main : log, page, 0, pageSize, frame ?? 0);
-    return Buffer.concat(HEADER_FIELDS.map(([at, bytes]) => page.subarray(at, at + bytes)));
+    return readHeaderFields(page);
   }
 
   #forget({ before }: ReadTail): void {

@@ -10,11 +10,11 @@
  * Anything less is no proof. Frames of the old log that are still there and fit have misled others: a log can grow, be merged and
  * begin anew, and its new frames may stop short of the old ones.
  */
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { FollowedDatabase } from '../sqlite/followed-database.ts';
-import { giveToOwnerOfFolder } from '../disk/owner.ts';
+import { writePrivateJson } from '../disk/private-json.ts';
 import { saltsText } from './capture.ts';
 import { beginOfLog, followsOn, isStillThere, type LogPosition } from './log-tail.ts';
 
@@ -39,10 +39,8 @@ const noteSchema = z.object({
 type DrainedNote = z.infer<typeof noteSchema>;
 
 export function writeDrainedNote(folder: string, note: DrainedNote): void {
-  const path = join(folder, FILE);
-  writeFileSync(`${path}.tmp`, JSON.stringify(note), { mode: 0o600 });
-  giveToOwnerOfFolder(`${path}.tmp`);
-  renameSync(`${path}.tmp`, path);
+  // One that a power cut spoiled proves nothing, and the database is compared.
+  writePrivateJson(join(folder, FILE), note, { isFlushed: false });
 }
 
 export function removeDrainedNote(folder: string): void {

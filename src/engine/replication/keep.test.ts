@@ -129,6 +129,21 @@ test('a stream that may take little begins later, and never loses its newest mom
   expect(stream.ageAt(new Date(beginMs + 11.9 * DAY_MS))).toBeLessThan(HOUR_MS);
 });
 
+test('a merged segment that could not be merged again takes the place of none', () => {
+  const at = new Date(beginMs);
+  const list = [
+    segment(SNAPSHOT_LEVEL, 1n, 1n, at, { walOffset: 32 }),
+    ...[2n, 3n, 4n, 5n, 6n, 7n].map((txid) => segment(0, txid, txid, at)),
+    ...[segment(1, 2n, 3n, at), segment(1, 4n, 5n, at), segment(1, 6n, 7n, at)],
+    ...[segment(2, 2n, 3n, at), segment(2, 6n, 7n, at)],
+  ];
+  const later = new Date(beginMs + 2 * HOUR_MS);
+  const policy = { windowsMs, bytesMax: Number.POSITIVE_INFINITY };
+  const { remove } = planKeep(inOrder(list), new Set(), policy, later);
+  // The newest of each level stays, too.
+  expect(remove.map(({ path }) => path)).toEqual(['0/2-2', '0/3-3', '0/6-6']);
+});
+
 test('nothing is merged over a mark, a new beginning, or a change of the page size', () => {
   const stream = new Simulation();
   const minutes = (count: number) => new Date(beginMs + count * MINUTE_MS);

@@ -23,7 +23,7 @@ interface KeepPlan {
   readonly isOver: boolean;
 }
 
-/** @param doubted paths of segments that may be damaged: they take the place of none. */
+/** @param doubted paths of segments that may be damaged: they take the place of none, as those that were passed over. */
 export function planKeep(
   segments: readonly LocalSegment[],
   marks: ReadonlySet<bigint>,
@@ -31,7 +31,11 @@ export function planKeep(
   now: Date,
   doubted: ReadonlySet<string> = new Set(),
 ): KeepPlan {
-  const covering = segments.filter(({ path }) => !doubted.has(path));
+  const lastOf = new Map(segments.map(({ level, minTxid }) => [level, minTxid]));
+  // What lies behind it was merged and it was not: it could not be read. No restart forgets that.
+  const wasPassedOver = (one: LocalSegment) =>
+    one.level > 0 && (lastOf.get(one.level + 1) ?? 0n) > one.maxTxid && !isCovered(one, segments);
+  const covering = segments.filter((one) => !doubted.has(one.path) && !wasPassedOver(one));
   const needed = neededAlways(segments, marks);
   const oldestMs = now.getTime() - Math.max(...policy.windowsMs);
   const wholes = segments.filter(({ level }) => level === SNAPSHOT_LEVEL);

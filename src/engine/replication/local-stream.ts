@@ -18,6 +18,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { errnoCode } from '../../words/errors.ts';
 import { giveToOwnerOfFolder } from '../disk/owner.ts';
+import { removeUnplaced } from '../disk/private-json.ts';
 import { makePrivateFolder } from '../disk/private-folder.ts';
 import { LtxEncoder } from '../format/ltx/encoder.ts';
 import { decodeHeader, HEADER_BYTES, type LtxHeader } from '../format/ltx/header.ts';
@@ -75,6 +76,7 @@ export class LocalStream {
       for (const entry of readdirSync(folder))
         if (entry.endsWith(UNFINISHED)) rmSync(join(folder, entry), { force: true });
     }
+    removeUnplaced(this.folder);
     this.refresh();
   }
 

@@ -3,13 +3,12 @@
  * windows is over. Whoever makes a mark writes its name; the replicator, which looks at
  * the file at each pass, captures up to then and writes down the moment. Without a replicator the newest moment is meant.
  */
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { BackupError, errnoCode } from '../../words/errors.ts';
 import { takeLock } from '../disk/lock.ts';
-import { giveToOwnerOfFolder } from '../disk/owner.ts';
-import { syncFolderNow } from '../disk/sync-folder.ts';
+import { writePrivateJson } from '../disk/private-json.ts';
 
 const FILE = 'marks.json';
 
@@ -51,14 +50,18 @@ export function pendingMarks(folder: string): readonly Mark[] {
   return readableMarks(folder).filter(({ bookmark }) => bookmark === null);
 }
 
-/** Writes down what was captured for them, and for none that came since: that may be older than what it means. */
+/**
+ * Writes down what was captured for them, and for none that came since: that may be older than what it means. While somebody
+ * else writes there they stay pending, because no capture waits for a mark.
+ */
 export async function nameMoment(
   folder: string,
   pending: readonly Mark[],
   bookmark: string,
   signal: AbortSignal,
 ): Promise<void> {
-  using _lock = await takeLock(join(folder, MARKS_LOCK), { waitMs: 5_000, signal });
+  using lock = await takeLock(join(folder, MARKS_LOCK), { waitMs: 0, signal }).catch(noneIfBusy);
+  if (lock === null) return;
   const isMeant = (mark: Mark) => pending.some(({ name, at }) => name === mark.name && at === mark.at);
   writeMarks(
     folder,
@@ -66,13 +69,14 @@ export async function nameMoment(
   );
 }
 
+function noneIfBusy(error: unknown): null {
+  if (error instanceof BackupError && error.code === 'BUSY') return null;
+  throw error;
+}
+
 /** Needs the lock of the marks. */
 export function writeMarks(folder: string, marks: readonly Mark[]): void {
-  const path = join(folder, FILE);
-  writeFileSync(`${path}.tmp`, JSON.stringify(marks, null, 2), { mode: 0o600, flush: true });
-  giveToOwnerOfFolder(`${path}.tmp`);
-  renameSync(`${path}.tmp`, path);
-  syncFolderNow(folder);
+  writePrivateJson(join(folder, FILE), marks);
 }
 
 /** One that waits for its capture is no older than its request, and stays. */

@@ -3,14 +3,16 @@
  * The result must have exactly the state that the stream proves for that moment, read back from the disk; else there is no
  * result.
  */
-import { closeSync, copyFileSync, fstatSync, fsyncSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, fsyncSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { BackupError, errnoCode } from '../../words/errors.ts';
 import { lockPageOf } from '../format/ltx/header.ts';
+import { copyPrivately } from '../sqlite/copy-durably.ts';
+import { readHeader, sayRollbackMode } from '../sqlite/header.ts';
 import { applySegment } from './apply.ts';
 import { LocalStream, type LocalSegment } from './local-stream.ts';
 import { stateOf, sumPage } from './page-sums.ts';
 import { type Base, planStream, type StreamPlan, type WishedMoment } from './plan.ts';
-import { HEADER_FIELDS } from './position.ts';
+import { headerFieldsOf } from './position.ts';
 import { inTurns } from './rest.ts';
 import { bookmarkOf } from './segment.ts';
 
@@ -20,13 +22,6 @@ export interface BackupBase extends Base {
   /** What its first page has otherwise at that moment: a backup is not in WAL mode. */
   readonly header: Buffer;
   readonly state: bigint;
-}
-
-interface Materialized {
-  readonly bookmark: string;
-  readonly at: Date;
-  readonly sizeBytes: number;
-  readonly pageSize: number;
 }
 
 /** Retention may take a segment of a plan; then there is another plan. */
@@ -41,7 +36,7 @@ export async function materialize(
   wish: WishedMoment,
   to: string,
   { bases = [], signal }: { readonly bases?: readonly BackupBase[]; readonly signal?: AbortSignal } = {},
-): Promise<Materialized> {
+): Promise<void> {
   const stream = new LocalStream(folder);
   let usable = bases;
   for (let plans = 1; ; plans++) {
@@ -84,23 +79,25 @@ function requireFound(plan: StreamPlan<LocalSegment, BackupBase>, wish: WishedMo
   });
 }
 
-async function carryOut(plan: FoundPlan, to: string, signal?: AbortSignal): Promise<Materialized> {
-  if (plan.base !== null) copyFileSync(plan.base.path, to);
+async function carryOut(plan: FoundPlan, to: string, signal?: AbortSignal): Promise<void> {
+  if (plan.base !== null) copyPrivately(plan.base.path, to);
   const file = openSync(to, plan.base === null ? 'wx+' : 'r+', 0o600);
   try {
-    if (plan.base !== null) asItWas(file, plan.base);
+    if (plan.base !== null)
+      for (const [at, bytes] of headerFieldsOf(plan.base.header)) writeSync(file, bytes, 0, bytes.length, at);
     for (const { path } of plan.segments) {
       signal?.throwIfAborted();
       applySegment(file, path);
     }
     const last = plan.segments.at(-1)?.header;
-    const pageSize = last?.pageSize ?? pageSizeOf(file);
+    const pageSize = last?.pageSize ?? readHeader(file)?.pageSize;
+    if (pageSize === undefined) throw untrue(plan);
     const state = await inTurns(stateOfFile(file, pageSize), signal);
     const wanted = last === undefined ? plan.base?.state : last.tag === 0 ? state : last.stateAfter;
     if (state !== wanted) throw untrue(plan);
-    leaveWalMode(file);
+    // Without a log beside it, as backups are.
+    sayRollbackMode(file);
     fsyncSync(file);
-    return { bookmark: bookmarkOf(plan.txid), at: plan.at, sizeBytes: fstatSync(file).size, pageSize };
   } finally {
     closeSync(file);
   }
@@ -140,24 +137,3 @@ export function* stateOfFile(
 }
 
 const CHUNK_BYTES = 256 * 1024;
-
-function pageSizeOf(file: number): number {
-  const bytes = Buffer.alloc(2);
-  readSync(file, bytes, 0, 2, 16);
-  const size = bytes.readUInt16BE(0);
-  return size === 1 ? 65_536 : size;
-}
-
-/** Gives the first page of a backup the fields that it had in the database. */
-function asItWas(file: number, { header }: Pick<BackupBase, 'header'>): void {
-  let done = 0;
-  for (const [at, bytes] of HEADER_FIELDS) {
-    writeSync(file, header, done, bytes, at);
-    done += bytes;
-  }
-}
-
-/** A file alone, without a log beside it, is in a rollback mode, as backups are. */
-function leaveWalMode(file: number): void {
-  writeSync(file, Buffer.from([1, 1]), 0, 2, 18);
-}

@@ -3,11 +3,11 @@
  * place of this one, or another file took its name. Whoever replaces the database holds the lock of the replicator
  * meanwhile, so the rest ends with it, however it ends.
  */
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { errnoCode } from '../../words/errors.ts';
-import { giveToOwnerOfFolder } from '../disk/owner.ts';
+import { writePrivateJson } from '../disk/private-json.ts';
 
 const FILE = 'paused.json';
 
@@ -39,10 +39,7 @@ export function readPause(folder: string): Pause | null {
 }
 
 export function writePause(folder: string, pause: Pause): void {
-  const path = join(folder, FILE);
-  writeFileSync(`${path}.tmp`, JSON.stringify(pause), { mode: 0o600 });
-  giveToOwnerOfFolder(`${path}.tmp`);
-  renameSync(`${path}.tmp`, path);
+  writePrivateJson(join(folder, FILE), pause);
 }
 
 export function removePause(folder: string): void {

@@ -36,8 +36,22 @@ export function positionOf(header: LtxHeader): LogPosition | null | undefined {
 }
 
 /** https://sqlite.org/fileformat2.html#file_format_version_numbers: the modes, the counter of changes, the last writer. */
-export const HEADER_FIELDS: readonly (readonly [at: number, bytes: number])[] = [
+const HEADER_FIELDS: readonly (readonly [at: number, bytes: number])[] = [
   [18, 2],
   [24, 4],
   [92, 8],
 ];
+
+/** Those fields of a first page, one after the other. */
+export function readHeaderFields(page: Buffer): Buffer {
+  return Buffer.concat(HEADER_FIELDS.map(([at, bytes]) => page.subarray(at, at + bytes)));
+}
+
+/** Each of them, as `readHeaderFields` took them, with its place in the page. */
+export function* headerFieldsOf(fields: Buffer): Generator<readonly [at: number, bytes: Buffer], void> {
+  let done = 0;
+  for (const [at, bytes] of HEADER_FIELDS) {
+    yield [at, fields.subarray(done, done + bytes)];
+    done += bytes;
+  }
+}

@@ -12,7 +12,7 @@ import { type LtxHeader, lockPageOf } from '../format/ltx/header.ts';
 import type { FollowedDatabase } from '../sqlite/followed-database.ts';
 import { isAllMerged } from '../sqlite/wal-index.ts';
 import { encodePages, saltsText, type StreamHead } from './capture.ts';
-import type { LocalSegment, LocalStream } from './local-stream.ts';
+import type { LocalStream } from './local-stream.ts';
 import { beginOfLog, type LogPosition, readLogTail } from './log-tail.ts';
 import { PageSums, sumPage } from './page-sums.ts';
 import { SNAPSHOT_LEVEL } from './plan.ts';
@@ -30,7 +30,6 @@ interface Before {
 
 interface Rebased {
   readonly head: StreamHead;
-  readonly segment: LocalSegment;
   readonly changedPages: number;
   readonly isWhole: boolean;
 }
@@ -74,9 +73,9 @@ export async function rebase(
     stream.write(0, header, (encoder) => encodePages(changed, readPage, encoder)),
     signal,
   );
-  const segment = await stream.add(written);
+  await stream.add(written);
   const head = { txid, at, position: moment.position, sums, tag: before.tag };
-  return { head, segment, changedPages: changed.length, isWhole: known === null };
+  return { head, changedPages: changed.length, isWhole: known === null };
 }
 
 function lookAtLog(database: FollowedDatabase): Moment {

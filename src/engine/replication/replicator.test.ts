@@ -3,9 +3,11 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { takeLock } from '../disk/lock.ts';
 import { addFailedCommit } from '../../../tests/support/failed-commit.ts';
 import { scratchFolders } from '../../../tests/support/scratch.ts';
 import { type SqlProcess, startSqlProcess } from '../../../tests/support/sql-process.ts';
+import { MARKS_LOCK, pendingMarks, readMarks, writeMarks } from './marks.ts';
 import { materialize } from './materialize.ts';
 import { removePause, writePause } from './pause.ts';
 import type { WishedMoment } from './plan.ts';
@@ -449,6 +451,22 @@ describe('planted faults are found, and named rightly', () => {
     writeFileSync(middle, aside);
     expect(await restored(folder, { latest: true })).toBe(await content(app));
   });
+});
+
+test('a mark that cannot be written down just now holds up no capture, and is made later', async () => {
+  const { path, app, folder } = await startApp();
+  const running = start(path, folder);
+  await running.until(({ phase }) => phase === 'capturing');
+  const lock = await takeLock(join(folder, MARKS_LOCK), { waitMs: 1_000, signal: new AbortController().signal });
+  writeMarks(folder, [{ name: 'before import 42', at: new Date().toISOString(), bookmark: null }]);
+  await insert(app, 5);
+  for (let k = 0; k < 3; k++) await running.replicator.flush();
+  expect(pendingMarks(folder).length).toBe(1);
+  lock[Symbol.dispose]();
+  await running.replicator.flush();
+  const [made] = readMarks(folder);
+  expect(await restored(folder, txid(made?.bookmark ?? ''))).toBe(await content(app));
+  expect(running.statuses.flatMap(({ error }) => error ?? [])).toEqual([]);
 });
 
 test('marks that cannot be read hold up no capture, and nothing is removed meanwhile', async () => {

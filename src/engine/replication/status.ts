@@ -2,10 +2,10 @@
  * What a replicator tells about one database: to its owner, and by a file beside the stream to other processes. The file is
  * written when there is news, never only as a sign of life: that is the lock.
  */
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ErrorBody } from '../../words/errors.ts';
-import { giveToOwnerOfFolder } from '../disk/owner.ts';
+import { writePrivateJson } from '../disk/private-json.ts';
 
 const FILE = 'status.json';
 
@@ -40,10 +40,7 @@ export interface StreamStatus {
 }
 
 export function writeStatus(folder: string, status: StreamStatus): void {
-  const path = join(folder, FILE);
-  writeFileSync(`${path}.tmp`, JSON.stringify(status), { mode: 0o600 });
-  giveToOwnerOfFolder(`${path}.tmp`);
-  renameSync(`${path}.tmp`, path);
+  writePrivateJson(join(folder, FILE), status, { isFlushed: false });
 }
 
 /** As it was written last; null where nothing can be read. */

@@ -42,7 +42,7 @@ export class ToldStatus {
   /** For other processes: what changed, and the newest moment now and then. */
   #write(before: StreamStatus): void {
     const newsOf = ({ phase, error, untrue, damage, rebased, warnings }: StreamStatus) =>
-      JSON.stringify([phase, error?.message, untrue?.since, damage, rebased?.at, warnings.length]);
+      JSON.stringify([phase, error?.message, untrue, damage, rebased?.at, warnings.length]);
     const isDue = performance.now() - this.#writtenMs >= TELL_MS && this.#now.bookmark !== this.#writtenBookmark;
     if (isDue || newsOf(before) !== newsOf(this.#now)) this.writeNow();
   }

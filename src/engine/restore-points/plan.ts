@@ -16,7 +16,7 @@ export interface PlannedCopy {
   readonly createdAt: Date;
   /** Null for a file without a manifest. */
   readonly manifest:
-    | (Pick<Manifest, 'sequence' | 'trigger' | 'replacedBy'> & {
+    | (Pick<Manifest, 'sequence' | 'trigger' | 'replacedBy' | 'arrived'> & {
         readonly verification: Pick<Manifest['verification'], 'complaint'>;
         readonly artifact: Pick<Manifest['artifact'], 'encryption'>;
       })
@@ -103,6 +103,7 @@ const reasons = {
   without: ({ name }, { without }) => (without?.has(name) ? 'it was tried' : null),
   later: ({ createdAt }, { point }) => ('at' in point && createdAt > point.at ? 'it was made later' : null),
   safety: ({ manifest }) => (manifest?.trigger === 'safety' ? 'it holds what a restore replaced' : null),
+  arrived: ({ manifest }) => (manifest?.arrived ? 'it came from elsewhere, and is used only by its name' : null),
   faulty: ({ fault }) => fault,
   damaged: ({ fault, manifest }) => fault ?? manifest?.verification.complaint ?? null,
   unadopted: ({ manifest, fault }) =>
@@ -134,18 +135,22 @@ interface Rules {
 const purposes: Readonly<Record<'backup' | 'latest' | 'at' | Exclude<Purpose, 'restore'>, Rules>> = {
   backup: { passesOver: [], takesOthers: true },
   // One whose file was changed is checked against its digest before anything is done with it.
-  latest: { passesOver: ['safety', 'damaged', 'unadopted', 'silent'] },
-  at: { passesOver: ['later', 'damaged', 'silent'] },
-  'first-boot': { passesOver: ['damaged', 'unadopted', 'safety', 'plain'], triesEachCopy: true, countsAll: true },
+  latest: { passesOver: ['safety', 'arrived', 'damaged', 'unadopted', 'silent'] },
+  at: { passesOver: ['later', 'arrived', 'damaged', 'silent'] },
+  'first-boot': {
+    passesOver: ['damaged', 'unadopted', 'safety', 'arrived', 'plain'],
+    triesEachCopy: true,
+    countsAll: true,
+  },
   // Damage is what a drill is there to find; a file without a manifest is not ours.
   drill: {
-    passesOver: ['without', 'unadopted', 'safety', 'plain'],
+    passesOver: ['without', 'unadopted', 'safety', 'arrived', 'plain'],
     archivedLast: true,
     lastResort: 'plain',
     countsAll: true,
   },
   // The recovery kit names what is good without a check.
-  'known-good': { passesOver: ['damaged', 'unadopted', 'changed', 'safety'] },
+  'known-good': { passesOver: ['damaged', 'unadopted', 'changed', 'safety', 'arrived'] },
   undo: { passesOver: ['faulty', 'nothing-replaced'] },
 };
 
@@ -280,6 +285,7 @@ const isQuiet: ReadonlySet<Reason | undefined> = new Set<Reason | undefined>([
   'other-copy',
   'later',
   'safety',
+  'arrived',
   'silent',
 ]);
 

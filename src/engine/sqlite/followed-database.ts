@@ -223,13 +223,13 @@ export class FollowedDatabase {
   }
 
   /** Lets the log go on without us: what follows can't be proven. Connections and descriptors stay. */
-  letGo(): void {
+  #letGo(): void {
     if (this.#isPinned) this.#unpin(this.#pinned);
   }
 
   /** Lets go of the log and has it begin anew, as far as others let it. What is in it is merged and not captured. */
   shorten(): void {
-    this.letGo();
+    this.#letGo();
     for (let round = 0; round < SHORTENINGS_MAX && framesLeft(this.index()) > 0; round++) this.checkpoint();
     if (framesLeft(this.index()) > SHORTENED_FRAMES_MAX || !this.#holdWriters()) return;
     try {
@@ -241,7 +241,7 @@ export class FollowedDatabase {
 
   /** The last connection merges and removes the log, as any does. */
   [Symbol.dispose](): void {
-    this.letGo();
+    this.#letGo();
     this.#end([this.#pinned, this.#other, this.#barrier]);
   }
 

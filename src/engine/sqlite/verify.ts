@@ -14,6 +14,7 @@ import { PageFile, pagesOf } from './pages.ts';
 import { gaveUp } from './gave-up.ts';
 import { firstRemarks } from './rules.ts';
 import type { PinnedSnapshot, Snapshot } from './snapshot.ts';
+import { HEAD_BYTES, otherForm } from './other-form.ts';
 import { sideFiles } from './stamp.ts';
 import { bytesToCheck, withinLimits } from './watch.ts';
 
@@ -51,8 +52,9 @@ export async function verifyFile(
   options: { method: VerifyMethod; sha256?: Promise<string> | undefined },
 ): Promise<Findings> {
   const sizeBytes = statSync(path).size;
-  if (!hasSqliteHeader(path))
-    throw failed(`${sizeBytes === 0 ? 'the file is empty' : 'the file does not begin like a SQLite database'}`);
+  const other = otherForm(readHead(path));
+  if (sizeBytes === 0) throw failed('the file is empty');
+  if (other) throw failed(`the file does not begin like a SQLite database: ${other.what}`, { hint: other.hint });
   const digest = options.sha256 ?? digestInBackground(path);
   // When the check below throws first, nobody is left to hear the digest fail.
   digest.catch(() => {});
@@ -139,7 +141,6 @@ function mayOpenToWrite(path: string): boolean {
 /** https://sqlite.org/fileformat2.html#file_format_version_numbers */
 const WRITE_VERSION_AT = 18;
 const ROLLBACK = 1;
-const HEAD_BYTES = 20;
 
 /** @throws BackupError VERIFY_FAILED, NOT_CHECKED as `verifyFile` does, which takes the digest too. */
 export function judgeFile(path: string, method: VerifyMethod): Judged {
@@ -152,7 +153,7 @@ export function judgeFile(path: string, method: VerifyMethod): Judged {
     const options = { method, openPages, seesChecks: opened.seesChecks };
     return withinLimits(bytesToCheck(path), () => judge(opened.file, options));
   } catch (error) {
-    if (isDamage(error)) throw failed(error instanceof Error ? error.message : String(error), error);
+    if (isDamage(error)) throw failed(error instanceof Error ? error.message : String(error), { cause: error });
     if (file && isBeyondFile(file, error)) throw gaveUp('a value in it became longer than the whole file', error);
     throw new BackupError('NOT_CHECKED', `the file could not be checked: ${BackupError.from(error).message}`, {
       hint: 'That says nothing about the file. Make sure that its disk responds and that the machine has memory left, then check again.',
@@ -168,10 +169,6 @@ function sizesOf(file: DatabaseSync): PageSizes {
   return { pageSize: Number(pragma(file, 'page_size')), pages: Number(pragma(file, 'page_count')) };
 }
 
-function hasSqliteHeader(path: string): boolean {
-  return readHead(path).toString('latin1', 0, 16) === 'SQLite format 3\0';
-}
-
 function readHead(path: string): Buffer {
   const file = openSync(path, 'r');
   try {
@@ -183,9 +180,8 @@ function readHead(path: string): Buffer {
   }
 }
 
-function failed(detail: string, cause?: unknown): BackupError {
-  return new BackupError('VERIFY_FAILED', `the integrity check failed: ${detail}`, {
-    hint: 'Use another backup. If new backups fail too, check the disk.',
-    cause,
-  });
+const HINT = 'Use another backup. If new backups fail too, check the disk.';
+
+function failed(detail: string, { hint = HINT, cause }: { readonly hint?: string; readonly cause?: unknown } = {}) {
+  return new BackupError('VERIFY_FAILED', `the integrity check failed: ${detail}`, { hint, cause });
 }

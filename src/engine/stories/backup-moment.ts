@@ -3,12 +3,14 @@
  * database in different ways, so they are witnesses of each other. If they have one state, the manifest says so, and
  * the backup is a base of all moments that follow.
  */
-import { closeSync, openSync, readSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, openSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { Catalog } from '../catalog/folder-catalog.ts';
 import { stateOfFile } from '../replication/materialize.ts';
 import { inTurns } from '../replication/rest.ts';
-import { HEADER_FIELDS } from '../replication/position.ts';
+import { headerFieldsOf } from '../replication/position.ts';
+import { readHeader } from '../sqlite/header.ts';
+import { BackupError } from '../../words/errors.ts';
 import type { StoryContext } from '../../words/story.ts';
 import type { BackupMoment } from './replicate.ts';
 
@@ -39,19 +41,20 @@ export async function compareWithMoment(
 async function stateAsCaptured(path: string, { header }: BackupMoment, signal: AbortSignal): Promise<bigint> {
   const file = openSync(path, 'r');
   try {
-    const size = Buffer.alloc(2);
-    readSync(file, size, 0, 2, 16);
-    const pageSize = size.readUInt16BE(0) === 1 ? 65_536 : size.readUInt16BE(0);
+    const pageSize = readHeader(file)?.pageSize;
+    if (pageSize === undefined) throw noDatabase(path);
     const fields = Buffer.from(header, 'hex');
     const asCaptured = (first: Buffer) => {
-      let done = 0;
-      for (const [at, bytes] of HEADER_FIELDS) {
-        fields.copy(first, at, done, done + bytes);
-        done += bytes;
-      }
+      for (const [at, bytes] of headerFieldsOf(fields)) first.set(bytes, at);
     };
     return await inTurns(stateOfFile(file, pageSize, asCaptured), signal);
   } finally {
     closeSync(file);
   }
+}
+
+function noDatabase(path: string): BackupError {
+  return new BackupError('BAD_BACKUP', `${basename(path)} does not begin like a SQLite database`, {
+    hint: 'It was changed since it was published. Verify it, and make another backup.',
+  });
 }

@@ -6,6 +6,7 @@ import { existsSync, readdirSync, realpathSync, rmSync, unlinkSync } from 'node:
 import { basename, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { isBackupName, isEntryOfOurs, LOCK_FILE, manifestName, STAGING_FOLDER } from '../format/names.ts';
+import { ArrivalsFolder } from '../catalog/arrivals.ts';
 import { type Backup, Catalog } from '../catalog/folder-catalog.ts';
 import { otherOf } from '../catalog/identity.ts';
 import { diskFull, explainFolderError, freeBytes } from '../disk/folder-error.ts';
@@ -192,7 +193,8 @@ function purposeSelf({ self, databasePath }: BackupPurpose): DatabaseSelf {
 }
 
 /**
- * Removes what killed runs left: staging folders, and the file that one of them was about to publish; ends what a killed
+ * Removes what killed runs left: staging folders, and the file that one of them was about to publish; files from elsewhere
+ * that nobody asked for any more; ends what a killed
  * online restore began. What can't be removed (root's run left it, it is protected) is told and stops nothing. Needs the lock.
  */
 async function removeLeftovers(catalog: Catalog, databasePath: string, context: StoryContext): Promise<void> {
@@ -212,6 +214,7 @@ async function removeLeftovers(catalog: Catalog, databasePath: string, context: 
   }
   clearStaging(join(catalog.folder, STAGING_FOLDER), context);
   removeDeadMoments(catalog.folder);
+  new ArrivalsFolder(catalog.folder).sweep(context.now(), warnIn(context));
   await mergeLeftLateLogs(catalog, context);
 }
 

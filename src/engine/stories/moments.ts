@@ -169,11 +169,6 @@ export interface MomentFileRequest {
   readonly to: string;
 }
 
-export interface MomentFile {
-  readonly at: string;
-  readonly sizeBytes: number;
-}
-
 /** The most that the file of a moment takes while it is built; 0 for a moment that can't be reached. */
 function momentBytes({ segments }: LocalStream, bases: readonly BackupBase[], wish: WishedMoment): number {
   const plan = planStream(wish, { segments, bases });
@@ -187,7 +182,7 @@ function momentBytes({ segments }: LocalStream, bases: readonly BackupBase[], wi
 export async function makeMomentFile(
   { folder, bookmark, to }: MomentFileRequest,
   { signal, onEvent }: StoryContext,
-): Promise<MomentFile> {
+): Promise<null> {
   onEvent({ type: 'step', name: 'fetch' });
   try {
     const stream = new LocalStream(folder);
@@ -195,8 +190,8 @@ export async function makeMomentFile(
     const bases = await basesOf(stream);
     const neededBytes = momentBytes(stream, bases, toWish({ bookmark })) + DISK_RESERVE_BYTES;
     if (freeBytes(dirname(to)) < neededBytes) throw diskFull(dirname(to), { neededBytes });
-    const { at, sizeBytes } = await materialize(folder, toWish({ bookmark }), to, { bases, signal });
-    return { at: at.toISOString(), sizeBytes };
+    await materialize(folder, toWish({ bookmark }), to, { bases, signal });
+    return null;
   } catch (error) {
     rmSync(to, { force: true });
     throw error;

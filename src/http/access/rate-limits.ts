@@ -16,6 +16,7 @@ const limits = {
   drill: { burst: 10, everyMs: 6_000 },
   doctor: { burst: 30, everyMs: 1_000 },
   watch: { burst: 120, everyMs: 500 },
+  arrival: { burst: 30, everyMs: 2_000 },
   download: { burst: 120, everyMs: 500 },
 } as const;
 

@@ -44,6 +44,8 @@ export const backup = z.object({
   pinned: z.boolean(),
   note: z.string().nullable(),
   safety: z.boolean(),
+  /** Adopted from a file that came from elsewhere: it is used only by its name. */
+  arrived: z.literal(true).optional(),
   sha256: z.string().nullable(),
   pages: z.number().nullable(),
   pageSize: z.number().nullable(),

@@ -2,6 +2,7 @@
  * The table of all routes, an area a file. What finds a route (`find-route.ts`), what it asks for (`resolve.ts`), the OpenAPI
  * document, the tests that walk over all of them and the types of the page's requests are derived from it.
  */
+import { arrivalRoutes } from './arrivals.ts';
 import { auditRoutes } from './audit.ts';
 import { backupRoutes } from './backups.ts';
 import { databaseRoutes } from './databases.ts';
@@ -25,6 +26,7 @@ export const table = [
   ...databaseRoutes,
   ...runRoutes,
   ...backupRoutes,
+  ...arrivalRoutes,
   ...lossRoutes,
   ...restoreRoutes,
   ...momentRoutes,

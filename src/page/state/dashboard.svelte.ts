@@ -54,6 +54,8 @@ class Dashboard {
 
   /** Backups of this database; a place may hold those of others too. */
   readonly own = $derived(this.backups.filter(({ other }) => other === null));
+  /** Without those that came from elsewhere. */
+  readonly made = $derived(this.own.filter(({ arrived }) => !arrived));
   readonly online = $derived(this.contact === 'live');
   readonly run = $derived(this.status?.run ?? null);
   readonly isRestoring = $derived(this.run?.kind === 'restore' || this.run?.kind === 'undo');

@@ -18,6 +18,8 @@ type Dialog =
   | { readonly kind: 'delete'; readonly backup: Backup }
   | { readonly kind: 'pin'; readonly backup: Backup }
   | { readonly kind: 'details'; readonly filename: string }
+  /** A file from elsewhere comes in. */
+  | { readonly kind: 'upload' }
   | { readonly kind: 'keys' };
 
 class Dialogs {

@@ -49,4 +49,6 @@ class Parts<Module> {
 export const parts = new Parts(() => import('../on-demand.ts'));
 /** What sets up a bucket, a folder, a webhook: apart, because it is wanted once. */
 export const setUpParts = new Parts(() => import('../set-up-parts.ts'));
+/** The upload of a file from elsewhere. */
+export const arrivalParts = new Parts(() => import('../arrivals.ts'));
 export const placeParts = new Parts(() => import('../places.ts'));

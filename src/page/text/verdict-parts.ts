@@ -119,7 +119,12 @@ export function anotherToDrill({ status, backups }: Pick<Known, 'status' | 'back
   return (
     backups.find(
       (backup) =>
-        backup.verified && !backup.safety && backup.other === null && backup.filename !== failed && isThere(backup),
+        backup.verified &&
+        !backup.safety &&
+        !backup.arrived &&
+        backup.other === null &&
+        backup.filename !== failed &&
+        isThere(backup),
     ) ?? null
   );
 }

@@ -50,6 +50,7 @@ export function toBackupItem(backup: KnownBackup, facts: ItemFacts): BackupItem 
     pinned: manifest?.pinned ?? false,
     note: manifest?.note ?? null,
     safety: manifest?.trigger === 'safety',
+    ...(manifest?.arrived && { arrived: true }),
     sha256: manifest?.database.sha256 ?? null,
     pages: manifest?.database.pages ?? null,
     pageSize: manifest?.database.pageSize ?? null,

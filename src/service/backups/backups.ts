@@ -277,7 +277,7 @@ const beforeEach = ofList((backups: readonly KnownBackup[]): ReadonlyMap<string,
   const newer = new Map<string, string>();
   for (const backup of backups) {
     const of = backup.manifest?.databaseId ?? backup.manifest?.source.name;
-    if (of === undefined) continue;
+    if (of === undefined || backup.manifest?.arrived) continue;
     const waiting = newer.get(of);
     if (waiting !== undefined) before.set(waiting, backup);
     newer.set(of, backup.name);

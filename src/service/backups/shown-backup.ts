@@ -63,6 +63,8 @@ export interface BackupItem {
   readonly note: string | null;
   /** Made before a restore; not counted by retention, kept 30 days. */
   readonly safety: boolean;
+  /** Adopted from a file that came from elsewhere: it is used only by its name. */
+  readonly arrived?: true;
   readonly sha256: string | null;
   readonly pages: number | null;
   readonly pageSize: number | null;

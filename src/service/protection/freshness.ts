@@ -128,8 +128,10 @@ const storedAtEach = ofList((items: FreshnessFacts['items']) => {
 function storedThere(items: FreshnessFacts['items'], target: TargetName): StoredThere {
   const stored = items.flatMap((item) => {
     const placement = item.placements.find((place) => place.target === target && place.status === 'stored');
-    // A foreign file holds what nobody knows, a safety backup what a restore replaced.
-    return placement && !item.foreign && !item.safety ? [{ item, at: placement.at ?? item.createdAt }] : [];
+    // A foreign file, or one from elsewhere, holds what nobody knows, a safety backup what a restore replaced.
+    return placement && !item.foreign && !item.safety && !item.arrived
+      ? [{ item, at: placement.at ?? item.createdAt }]
+      : [];
   });
   const checks = stored.flatMap(({ item: { verification } }) =>
     verification.state === 'verified' ? [verification.at] : [],

@@ -5,7 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { backupMoment } from '../../engine/format/names.ts';
-import type { LossMark } from '../../engine/format/manifest.ts';
+import { isAside, type LossMark } from '../../engine/format/manifest.ts';
 import { BackupError } from '../../words/errors.ts';
 import {
   isOpen,
@@ -294,7 +294,6 @@ function isCounted(backup: KnownBackup): boolean {
   return isSound(backup) && backup.manifest?.facts !== undefined;
 }
 
-/** A safety backup holds what a restore replaced. */
 function isSound(backup: KnownBackup): boolean {
-  return isVerified(backup) && backup.manifest?.trigger !== 'safety';
+  return isVerified(backup) && !isAside(backup.manifest);
 }

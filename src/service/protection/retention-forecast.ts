@@ -4,6 +4,7 @@
  */
 import { historyBudget, type DiskRoom } from '../../engine/disk/share.ts';
 import { lossHolds } from '../../engine/catalog/loss.ts';
+import { isAside } from '../../engine/format/manifest.ts';
 import type { FolderRetention, Retainable } from '../../engine/catalog/retention.ts';
 import { PERIODS, type Period, unitOf } from '../../engine/catalog/periods.ts';
 import { formatSize } from '../log.ts';
@@ -51,7 +52,7 @@ export function forecastRetention({ copies, databaseBytes, retention, disk, now 
 }
 
 function staysAnyway({ manifest }: Retainable): boolean {
-  return manifest === null || manifest.trigger === 'safety' || manifest.pinned;
+  return manifest === null || isAside(manifest) || manifest.pinned;
 }
 
 const sizeOfOthers = ofList((copies: ForecastFacts['copies']) => sizeOf(copies.filter(staysAnyway)));

@@ -1,5 +1,6 @@
 /** What the page and `status` show, put together from what the service knows at one moment. Pure. */
 import type { ErrorBody } from '../../words/errors.ts';
+import { isAside } from '../../engine/format/manifest.ts';
 import type { DiskRoom } from '../../engine/disk/share.ts';
 import { type FolderRetention, isUnsure, isVerified } from '../../engine/catalog/retention.ts';
 import { VERSION } from '../../version.ts';
@@ -131,8 +132,8 @@ const madeHere = ofList((backups: readonly KnownBackup[]) =>
 function know(facts: StatusFacts): Known {
   const { settings, backups, gapMinutes } = facts;
   const own = madeHere(backups);
-  // A safety backup holds what a restore replaced.
-  const good = backups.find((backup) => isVerified(backup) && backup.manifest?.trigger !== 'safety') ?? null;
+  // A safety backup holds what a restore replaced; another may be from elsewhere.
+  const good = backups.find((backup) => isVerified(backup) && !isAside(backup.manifest)) ?? null;
   const holdsAt = good && heldUntil(good, facts.lastUnchangedRun);
   const maxAgeMinutes =
     settings.maxAgeMinutes ?? Math.max(MAX_AGE_LEAST_MINUTES, gapMinutes.longest + MISSED_MAX * gapMinutes.shortest);

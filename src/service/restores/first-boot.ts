@@ -138,8 +138,8 @@ export class FirstBoots {
   ): Generator<Candidate, void> {
     let waiting = stream;
     for (const { copy, target: from, passedOver } of considered) {
-      // It holds what a restore replaced on purpose: nobody misses it.
-      if (passedOver?.reason === 'safety') continue;
+      // It holds what a restore replaced on purpose, or what came from elsewhere: nobody misses it.
+      if (passedOver?.reason === 'safety' || passedOver?.reason === 'arrived') continue;
       if (waiting && (waiting.moment === null || isOlder(copy, waiting.moment, waiting.tag))) {
         yield this.#moment(waiting, options);
         waiting = null;

@@ -13,7 +13,7 @@ import { z } from 'zod';
 import { CREDENTIALS_ENDING, setUp } from '../../config/page-settings.ts';
 import { setAside } from '../../engine/disk/aside.ts';
 import { errnoCode } from '../../words/errors.ts';
-import { writePrivateJson } from './private-json.ts';
+import { writePrivateJson } from '../../engine/disk/private-json.ts';
 
 const [s3, folder, webhook, heartbeat] = setUp.options;
 

@@ -15,7 +15,7 @@ import { pageSettings } from '../../config/page-settings.ts';
 import { setAside } from '../../engine/disk/aside.ts';
 import { BackupError, errnoCode } from '../../words/errors.ts';
 import type { Settings } from './backup-config.ts';
-import { writePrivateJson } from './private-json.ts';
+import { writePrivateJson } from '../../engine/disk/private-json.ts';
 import { keepNames, keepSettingsNone, type KeepSettings } from '../targets/retention-policies.ts';
 
 const changesSchema = z.strictObject(pageSettings).partial();

@@ -1,4 +1,5 @@
 /** Compares a new listing of a target with what we believed and with the folder, and sets right what differs. */
+import { isAside } from '../../engine/format/manifest.ts';
 import { type Backup, inOrder } from '../../engine/catalog/folder-catalog.ts';
 import { otherOf, type Ownership } from '../../engine/catalog/identity.ts';
 import { lossHolds } from '../../engine/catalog/loss.ts';
@@ -88,7 +89,7 @@ export function reconcile({ after: there, isOutdated }: Taken, beganAt: Date, co
 function expirable({ here, lifecycleDays, now }: Compared): ReadonlySet<string> {
   if (lifecycleDays === null) return new Set();
   const held = lossHolds(here, now);
-  const newest = here.find((backup) => isVerified(backup) && backup.manifest?.trigger !== 'safety');
+  const newest = here.find((backup) => isVerified(backup) && !isAside(backup.manifest));
   const isNeeded = (backup: Backup) => backup === newest || backup.manifest?.pinned || held.has(backup);
   const old = here.filter(({ createdAt }) => mayHaveExpired(createdAt, lifecycleDays, now));
   return new Set(old.filter((backup) => !isNeeded(backup)).map(({ name }) => name));
