@@ -5,6 +5,7 @@
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Catalog } from '../../src/engine/catalog/folder-catalog.ts';
 import { prune } from '../../src/engine/catalog/prune-folder.ts';
@@ -58,6 +59,8 @@ interface Idle {
 export interface ScaleFigures {
   readonly rows: readonly Row[];
   readonly idle: Idle;
+  /** Of the machine, over the last quarter of an hour: beside others the clock tells less than the processor. */
+  readonly load: Figure;
 }
 
 export const scale: Part<ScaleFigures> = { measure, tell };
@@ -69,7 +72,7 @@ async function measure(bench: Bench): Promise<ScaleFigures> {
   for (const { what, ms, cpuMs, jobsCpuMs } of all)
     bench.say(`${what}: ${inMs(ms)} ms, ${inMs(cpuMs)} of the processor, and ${inMs(jobsCpuMs)} in jobs`);
   bench.say(`idle: ${idle.percent} % of a core, ${idle.megabytes} MB, ${idle.descriptors} descriptors`);
-  return { rows: all, idle };
+  return { rows: all, idle, load: Math.round(loadavg()[2] ?? Number.NaN) };
 }
 
 async function measurePrune(bench: Bench): Promise<Row> {
@@ -120,7 +123,7 @@ async function measurePlan(bench: Bench): Promise<Row> {
   return { what: `plan of a restore with a table of ${rows} rows without an index`, ...took, goalMs: 2_000 };
 }
 
-async function measureFleet(bench: Bench): Promise<ScaleFigures> {
+async function measureFleet(bench: Bench): Promise<Omit<ScaleFigures, 'load'>> {
   const root = newFolder(bench);
   const { folder: made, close } = await openMany(bench, 3);
   await close();
@@ -275,14 +278,14 @@ function jobsCpuMs(): number {
   return (user + system) * 10;
 }
 
-function tell({ rows, idle }: ScaleFigures): Section {
+function tell({ rows, idle, load }: ScaleFigures): Section {
   const goals = rows.flatMap(({ what, ms, goalMs }) =>
     goalMs === null ? [] : [{ text: `${what} in at most ${goalMs} ms`, measured: ms, most: goalMs }],
   );
   return {
     title: 'Many backups, many databases',
     text: [
-      `Each figure is the median of ${TIMES}, in milliseconds, in one process; the retention, the first status, the first \`/health\` and the first backups are measured once. The processor is that of this process, and of its jobs. ${MANY_DATABASES.toLocaleString('en')} databases of one process whose schedules are off take ${idle.percent} % of a core, ${idle.megabytes} MB and ${idle.descriptors} descriptors.`,
+      `Each figure is the median of ${TIMES}, in milliseconds, in one process; the retention, the first status, the first \`/health\` and the first backups are measured once. The processor is that of this process, and of its jobs; the load of the machine was ${load}. ${MANY_DATABASES.toLocaleString('en')} databases of one process whose schedules are off take ${idle.percent} % of a core, ${idle.megabytes} MB and ${idle.descriptors} descriptors.`,
       table(
         ['what', 'ms', 'processor, ms', 'in jobs, ms'],
         rows.map(({ what, ms, cpuMs, jobsCpuMs: jobs }) => [what, inMs(ms), inMs(cpuMs), inMs(jobs)]),
