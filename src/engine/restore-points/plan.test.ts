@@ -3,6 +3,7 @@ import { expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { manifestOf } from '../../../tests/support/scratch.ts';
 import type { Manifest } from '../format/manifest.ts';
+import { inOrder } from '../catalog/folder-catalog.ts';
 import { nameBackup } from '../format/names.ts';
 import type { RestorePoint } from '../../words/restore-point.ts';
 import { oneOfEach, planRestore, type PlannedCopy, type PlannedPlace, type RestoreWish, replacedBy } from './plan.ts';
@@ -252,6 +253,7 @@ const anyPlaces = fc
     places.map((one) => ({
       ...one,
       word: one.target,
+      copies: inOrder(one.copies),
       ...(one.target === 'local' && { silent: null, isSealed: false }),
     })),
   );
