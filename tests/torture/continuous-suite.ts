@@ -182,6 +182,8 @@ class Round {
         this.#promised.push({ bookmark: news.bookmark, before, after, isGapless: this.#isGapless });
         return;
       }
+      // Some of these apps leave their log to grow without us as well.
+      if (this.#status?.error?.code === 'LOG_TOO_LONG') break;
       await sleep(50);
     }
     // Writers that never rest, beside readers that stay: the app's disk comes first.
