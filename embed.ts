@@ -37,6 +37,8 @@ const job = await bundle('src/engine/process/job-main.ts', {
       JSON.stringify(`data:text/javascript,${encodeURIComponent(digest.code)}`),
     ),
     replace('format/age.ts', 'createRequire(here)', 'require'),
+    atOnce('process/carry-out.ts'),
+    atOnce('process/work.ts'),
   ],
 });
 fill('dist/engine/process/bundled-job.js', 'bundledJob', job.code);
@@ -109,6 +111,24 @@ async function bundle(entry: string, options: { format: 'es' | 'cjs'; plugins?: 
   if (!chunk || others.length > 0) throw new Error(`${entry} became ${others.length + 1} files`);
   const licences = built.output.find((output) => output.fileName === 'licences.json');
   return { code: chunk.code, licences: licences?.type === 'asset' ? readLicences(licences.source.toString()) : [] };
+}
+
+/** What a file loads when it needs it is one text with it here: a seam around each module would only make that longer. */
+function atOnce(file: string): Plugin {
+  return {
+    name: `at-once-in-${file}`,
+    enforce: 'pre',
+    transform(code, id) {
+      if (!id.endsWith(file)) return;
+      const modules: string[] = [];
+      const body = code.replaceAll(/\(await import\(('[^']+')\)\)/g, (_, module: string) => {
+        if (!modules.includes(module)) modules.push(module);
+        return `loaded${modules.indexOf(module)}`;
+      });
+      if (modules.length === 0 || body.includes('import(')) throw new Error(`${file} loads its modules otherwise`);
+      return modules.map((module, at) => `import * as loaded${at} from ${module};\n`).join('') + body;
+    },
+  };
 }
 
 function replace(file: string, text: string, by: string): Plugin {
