@@ -349,8 +349,8 @@ export const plantedFaults: readonly PlantedFault[] = [
     patches: [
       {
         file: catalog,
-        from: '    }\n    await syncFolder(this.folder);\n  }\n\n  /** Reads, changes',
-        to: '    }\n  }\n\n  /** Reads, changes',
+        from: '    this.#known.forget(manifest.name);\n    await syncFolder(this.folder);\n',
+        to: '    this.#known.forget(manifest.name);\n',
       },
     ],
     caughtBy: order,
@@ -418,7 +418,7 @@ export const plantedFaults: readonly PlantedFault[] = [
   },
   {
     name: 'no look again before a removal',
-    patches: [{ file: catalog, from: '    if (!isMeant(await this.list())) return null;\n', to: '' }],
+    patches: [{ file: catalog, from: '    if (!isMeant(await this.#list({ all: true }))) return null;\n', to: '' }],
     caughtBy: test(
       'src/engine/catalog/prune-folder.test.ts',
       'a backup that is pinned after the plan was made is kept, and all the others go',
