@@ -105,6 +105,8 @@ class Round {
   #rebasedAt: string | null = null;
   #calls = 0;
   #isGapless = true;
+  /** What was promised last is no measure of the newest moment once the database was put back. */
+  #isPromisedSince = true;
   #files = 0;
   #wasKilled = false;
 
@@ -143,7 +145,7 @@ class Round {
     }
     await this.#endActors();
     await this.#promise();
-    await this.#restore({ latest: true }, this.#promised.at(-1) ?? null, 'the end');
+    await this.#restore({ latest: true }, this.#newestPromised, 'the end');
   }
 
   async end(): Promise<void> {
@@ -180,6 +182,7 @@ class Round {
         this.#tally.captures++;
         const after = this.#acknowledged();
         this.#promised.push({ bookmark: news.bookmark, before, after, isGapless: this.#isGapless });
+        this.#isPromisedSince = true;
         return;
       }
       // Some of these apps leave their log to grow without us as well.
@@ -245,6 +248,7 @@ class Round {
     if (error === null) {
       replaced[mode === 'online' ? 'online' : 'inPlace']++;
       this.#isGapless = false;
+      this.#isPromisedSince = false;
     } else if (!REFUSED.has(error.code)) this.#complain(`${mode}: ${error.code}: ${error.message}`);
   }
 
@@ -290,9 +294,12 @@ class Round {
     process.kill(pid, 'SIGKILL');
   }
 
+  get #newestPromised(): PromisedMoment | null {
+    return this.#isPromisedSince ? (this.#promised.at(-1) ?? null) : null;
+  }
+
   async #restoreOne(): Promise<void> {
-    if (this.#random.chance(0.4))
-      return await this.#restore({ latest: true }, this.#promised.at(-1) ?? null, 'the newest');
+    if (this.#random.chance(0.4)) return await this.#restore({ latest: true }, this.#newestPromised, 'the newest');
     const moment = this.#promised[this.#random.between(0, this.#promised.length - 1)];
     if (moment === undefined) return;
     await this.#restore({ txid: BigInt(`0x${moment.bookmark}`) }, moment, moment.bookmark);
