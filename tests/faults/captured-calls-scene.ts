@@ -30,7 +30,7 @@ export interface Promised {
 
 const HOUR_MS = 3_600_000;
 export const windowsMs = [HOUR_MS, 24 * HOUR_MS, 7 * 24 * HOUR_MS, 30 * 24 * HOUR_MS] as const;
-/** When the stream was captured before, in minutes back from now. Of the third last nothing was old enough to be removed then. */
+/** When the stream was captured before, in minutes back from now. What the third last captured has just become old enough to go. */
 const PAST_MINUTES = [26 * 60, 25 * 60, 130, 62, 20, 3];
 const SIZE_BYTES = 48 * 1024;
 const FILLER_ROWS = 15;
@@ -110,7 +110,7 @@ export class CapturedScene {
     return promised;
   }
 
-  /** So that a merge is due into each level. */
+  /** Makes a merge due into each level. */
   #takeMergedAway(): void {
     const stream = new LocalStream(this.stream);
     stream.refresh();
@@ -165,7 +165,7 @@ export class CapturedScene {
     }
   }
 
-  /** What is there after a run without a fault must be there after every other. @returns how many. */
+  /** A moment that is there after a run without a fault must be there after every other. @returns how many are. */
   async noteKept(): Promise<number> {
     const kept = new Set<string>();
     for (const { bookmark, log } of this.earlier)

@@ -17,29 +17,12 @@ import type { ReplicateNews, ReplicateOrder } from '../../src/engine/stories/rep
 import { type Call, type Fault, followCalls, readReport } from '../support/system-calls.ts';
 import { judgeLedger, readLog } from '../support/torture-ledger.ts';
 import { seededRandom } from '../support/torture-random.ts';
-import { draw, faultsOf, nameOf } from './calls-suite.ts';
+import { type CallsOptions, type CallsReport, draw, faultsOf, nameOf } from './calls-suite.ts';
 import { CapturedScene, type Promised, type Start, starts, windowsMs } from './captured-calls-scene.ts';
 
-interface CapturedCallsOptions {
+/** As of an operation's calls, with how the stream begins instead. */
+interface CapturedCallsOptions extends Omit<CallsOptions, 'operations' | 'journalModes'> {
   readonly starts: readonly Start[];
-  readonly seed: number;
-  /** How many faults each start meets; null for every call with every fault. */
-  readonly count: number | null;
-  /** An existing folder, emptied by its owner. */
-  readonly folder: string;
-  readonly log: (line: string) => void;
-  /** Only faults that are called so. */
-  readonly only?: readonly string[] | undefined;
-  readonly list?: boolean;
-}
-
-interface CapturedCallsReport {
-  faults: number;
-  /** Faults whose call did not come in that run. */
-  missed: number;
-  readonly broken: string[];
-  /** By start and fault: what became of the replicator. */
-  readonly ends: Map<string, number>;
 }
 
 /** How one replicator ran, from its start to its end. */
@@ -60,13 +43,13 @@ const MERGED_MS_MAX = 4_000;
 const ENDED_MS_MAX = 20_000;
 const job = fileURLToPath(new URL('../../src/engine/process/job-main.ts', import.meta.url));
 
-export async function runCapturedCalls(options: CapturedCallsOptions): Promise<CapturedCallsReport> {
-  const report: CapturedCallsReport = { faults: 0, missed: 0, broken: [], ends: new Map() };
+export async function runCapturedCalls(options: CapturedCallsOptions): Promise<CallsReport> {
+  const report: CallsReport = { faults: 0, missed: 0, broken: [], ends: new Map() };
   for (const start of options.starts) await attack(start, report, options);
   return report;
 }
 
-async function attack(start: Start, report: CapturedCallsReport, options: CapturedCallsOptions): Promise<void> {
+async function attack(start: Start, report: CallsReport, options: CapturedCallsOptions): Promise<void> {
   const scene = new CapturedScene(options.folder, start);
   const tell = (what: string) => {
     report.broken.push(what);

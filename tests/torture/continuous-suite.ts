@@ -216,7 +216,7 @@ class Round {
   /** Something that no capture can follow, as people do it; the stream must know, and go on. */
   async #replace(): Promise<void> {
     const { special, writers } = this.#scenario;
-    // Whom a replacement may hold up fails there, and what failed may be captured and taken back.
+    // An app without a busy timeout fails while it is held up, and a commit that failed may be captured and taken back.
     if (special !== undefined || writers.some(({ busyTimeoutMs }) => busyTimeoutMs === 0)) return;
     const way = this.#random.pick(['online', 'in place', 'modes'] as const);
     if (way === 'modes') return await this.#leaveWalMode();
