@@ -48,9 +48,9 @@ interface Took {
   readonly jobsCpuMs: Figure;
 }
 
-/** Of many databases at rest. */
+/** What many databases cost at rest. */
 interface Idle {
-  /** Of one core, in percent. */
+  /** The share of one core, in percent. */
   readonly percent: Figure;
   readonly megabytes: Figure;
   readonly descriptors: Figure;
@@ -59,7 +59,7 @@ interface Idle {
 export interface ScaleFigures {
   readonly rows: readonly Row[];
   readonly idle: Idle;
-  /** Of the machine, over the last quarter of an hour: beside others the clock tells less than the processor. */
+  /** The machine's load over the last quarter of an hour: beside others the clock tells less than the processor. */
   readonly load: Figure;
 }
 

@@ -9,7 +9,7 @@ export interface ArrivalScene {
   readonly remarks?: readonly string[];
   /** A check waits for this. */
   readonly until?: Promise<void>;
-  /** So many pieces are lost on their way. */
+  /** How many pieces are lost on their way. */
   readonly lost?: number;
 }
 

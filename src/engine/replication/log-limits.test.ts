@@ -7,7 +7,7 @@ import { LogLimits } from './log-limits.ts';
 const scratch = scratchFolders();
 const MIB = 1024 * 1024;
 
-/** Of a database of 400 MB with so many of them in its log; all of it may change. */
+/** The limits of a database of 400 MB with so many megabytes in its log; all of it may change. */
 function limitsOf(logMegabytes: number, mergedMegabytes: number) {
   const pageSize = 4_096;
   const size = { megabytes: 400, logMegabytes, mergedMegabytes };
