@@ -38,8 +38,9 @@ interface Ran {
 
 const ROUNDS = 3;
 /** A try that failed is repeated after a second. */
-const CAPTURED_MS_MAX = 15_000;
-const MERGED_MS_MAX = 4_000;
+const CAPTURED_MS_MAX = 30_000;
+/** A merge that failed is repeated much later. */
+const MERGED_MS_MAX = { withFault: 4_000, withoutFault: 30_000 };
 const ENDED_MS_MAX = 20_000;
 const job = fileURLToPath(new URL('../../src/engine/process/job-main.ts', import.meta.url));
 
@@ -134,7 +135,8 @@ async function runOne(scene: CapturedScene, fault: Fault | null): Promise<Ran> {
   } catch (error) {
     complaint = `the app met ${String(error)}`;
   }
-  for (const untilMs = performance.now() + MERGED_MS_MAX; !isOver && performance.now() < untilMs; await sleep(20))
+  const mergedMs = fault ? MERGED_MS_MAX.withFault : MERGED_MS_MAX.withoutFault;
+  for (const untilMs = performance.now() + mergedMs; !isOver && performance.now() < untilMs; await sleep(20))
     if (!scene.areMergesDue()) break;
   child.stdin?.end();
   let isStuck = false;
