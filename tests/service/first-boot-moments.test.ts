@@ -28,13 +28,14 @@ const lose = (path: string) => {
   for (const suffix of ['', '-wal', '-shm']) rmSync(path + suffix, { force: true });
 };
 
-/** One backup, two orders behind it, and nothing runs any more. */
+/** One backup, two orders behind it, each in a segment of its own, and nothing runs any more. */
 async function deadShop({ backUp = true } = {}) {
   const shop = await startShop();
   await capturing(shop.service);
   await order(shop.app, 'one');
   const { filename = '' } = backUp ? await shop.service.performBackup() : {};
   await order(shop.app, 'two');
+  await shop.service.mark('second');
   await order(shop.app, 'three');
   const { bookmark } = await shop.service.mark('last');
   await shop.app.kill();
