@@ -5,7 +5,7 @@ import { runJob } from '../../src/engine/process/run-job.ts';
 import { readPause } from '../../src/engine/replication/pause.ts';
 import { restReplicator } from '../../src/engine/replication/rest-replicator.ts';
 import { BackupError } from '../../src/words/errors.ts';
-import { capturedShops, capturing, order, texts, textsIn, untilStatus } from '../support/captured-shop.ts';
+import { aMoment, capturedShops, capturing, order, texts, textsIn, untilStatus } from '../support/captured-shop.ts';
 import { refusal } from '../support/scratch.ts';
 import { startSqlProcess } from '../support/sql-process.ts';
 
@@ -26,8 +26,7 @@ test('a moment comes back by its time, its bookmark and its mark; the latest is 
   await order(app, 'one');
   const { bookmark } = await service.mark('before the second');
   await service.performBackup();
-  await Bun.sleep(20);
-  const between = new Date();
+  const between = await aMoment();
   await order(app, 'two');
   await service.mark('after the second');
   for (const [name, at] of [

@@ -69,6 +69,13 @@ export async function untilStatus(service: BackupService, isWanted: (status: Sta
 export const capturing = (service: BackupService) =>
   untilStatus(service, ({ continuous }) => continuous?.phase === 'capturing' && continuous.caughtUpAt !== null);
 
+/** A time of its own: what was captured is earlier, and what is written next is later. */
+export async function aMoment(): Promise<Date> {
+  const atMs = Date.now() + 1;
+  while (Date.now() <= atMs) await Bun.sleep(1);
+  return new Date(atMs);
+}
+
 export const order = (app: SqlProcess, text: string) => app.run(`INSERT INTO orders (text) VALUES ('${text}')`);
 
 export function textsIn(path: string): unknown[] {
