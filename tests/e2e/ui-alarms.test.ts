@@ -7,7 +7,7 @@ import { type State, startFixture } from './ui-fixture.ts';
 import { openScene } from './ui-scene.ts';
 import { holdTimers } from './ui-timers.ts';
 
-const patienceMs = 60_000;
+const patienceMs = 120_000;
 const newest = 'backup-2026-11-22T10-30-00-000Z.sqlite';
 const before = 'backup-2026-11-22T10-20-00-000Z.sqlite';
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');

@@ -8,7 +8,7 @@ import type { ArrivalScene } from './ui-arrivals.ts';
 import { startFixture, type State } from './ui-fixture.ts';
 import { openScene } from './ui-scene.ts';
 
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 120_000;
 const scene = openScene(PATIENCE_MS);
 
 interface Opening {

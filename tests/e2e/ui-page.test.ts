@@ -6,7 +6,7 @@ import { type FixtureOptions, type State, startFixture } from './ui-fixture.ts';
 import { openScene } from './ui-scene.ts';
 import { holdTimers } from './ui-timers.ts';
 
-const patienceMs = 60_000;
+const patienceMs = 120_000;
 const assets = new URL('../../dist/page/assets/', import.meta.url);
 const firstBytes = 70 * 1024;
 const laterBytes = 30 * 1024;
