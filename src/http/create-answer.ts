@@ -36,7 +36,7 @@ export interface BackupRoutesOptions<Prefix extends string = '/backup'> extends 
   readonly page?: PageAssets;
   /** Long answers and event streams send a sign of life this often; servers cut silent ones after 10 seconds. */
   readonly pingMs?: number;
-  /** The clock of the rate limits, and of the one word of health. */
+  /** The clock of all limits of rate, and of the one word of health. */
   readonly nowMs?: () => number;
   /** Called with every fault whose cause the client may not read. */
   readonly onError?: (error: unknown, request: Request) => void;
@@ -61,10 +61,10 @@ export function createAnswer(
   options: BackupRoutesOptions<string>,
 ): (request: Request, path: string, host?: HostServer | null) => Promise<Response> {
   assertGuarded(options);
-  const { nowMs = () => performance.now(), onError = faultLog() } = options;
+  const { nowMs = () => performance.now(), onError = faultLog(nowMs) } = options;
   const all = fleetOf(given);
   const fleet = all.isMany || all.databases.length === 0 ? all : null;
-  const { record, refuse } = recorders(all);
+  const { record, refuse } = recorders(all, nowMs);
   const signIn = options.authorize ? undefined : options.signIn;
   const entries = layOut(table, { isMany: fleet !== null, hasSignIn: signIn !== undefined });
   const findEntry = routeFinder(entries);
