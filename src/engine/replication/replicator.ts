@@ -4,7 +4,6 @@
  * the app never pays for it: a pin that makes its log too long is let go.
  */
 import { basename, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { BackupError } from '../../words/errors.ts';
 import { takeLock } from '../disk/lock.ts';
 import { makePrivateFolder } from '../disk/private-folder.ts';
@@ -347,11 +346,17 @@ export class Replicator {
 
   /** Until then, or until somebody wants a look at once. */
   async #sleep(ms: number): Promise<void> {
-    const woken = new AbortController();
-    this.#wake = () => woken.abort();
-    if (this.#flushes.length > 0 && this.#status.now.phase === 'capturing') return;
-    const signal = AbortSignal.any([woken.signal, this.#context.signal]);
-    await sleep(Math.max(0, ms), undefined, { signal }).catch(() => {});
+    const { signal } = this.#context;
+    const { promise, resolve: wake } = Promise.withResolvers<void>();
+    this.#wake = wake;
+    if (signal.aborted || (this.#flushes.length > 0 && this.#status.now.phase === 'capturing')) return;
+    // Without signals of its own: an idle process does little else.
+    const timer = setTimeout(wake, Math.max(0, ms));
+    const onAbort = () => wake();
+    signal.addEventListener('abort', onAbort);
+    await promise;
+    signal.removeEventListener('abort', onAbort);
+    clearTimeout(timer);
     this.#wake = () => {};
   }
 
