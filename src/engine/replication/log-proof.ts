@@ -7,8 +7,7 @@ import { readSync } from 'node:fs';
 import { FRAME_HEADER_BYTES, WAL_HEADER_BYTES } from '../sqlite/wal.ts';
 import { isStillThere, type LogPosition } from './log-tail.ts';
 import { Lost } from './lost.ts';
-import { PageSet } from './page-set.ts';
-import { type PageSums, sumPage } from './page-sums.ts';
+import { PageSet, type PageSums, sumPage } from './page-sums.ts';
 
 /** The stream does not have a page as it was committed. */
 export class NotCaptured extends Lost {

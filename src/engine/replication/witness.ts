@@ -11,8 +11,7 @@ import { lockPageOf } from '../format/ltx/header.ts';
 import type { FollowedDatabase } from '../sqlite/followed-database.ts';
 import type { Capture } from './capture.ts';
 import type { LocalStream } from './local-stream.ts';
-import { PageSet } from './page-set.ts';
-import { type PageSums, sumPage } from './page-sums.ts';
+import { PageSet, type PageSums, sumPage } from './page-sums.ts';
 import { planStream } from './plan.ts';
 import { SegmentReader } from './segment.ts';
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { PageSet } from './page-set.ts';
+import { PageSet } from './page-sums.ts';
 
 test('it holds what was added, and nothing else, whatever the number', () => {
   const added = [1, 31, 32, 33, 1_023, 1_024, 70_000, 2 ** 24];

@@ -3,7 +3,7 @@ import { renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { scratchFolders } from '../../../tests/support/scratch.ts';
 import { addSegment } from '../../../tests/support/small-stream.ts';
-import { followChain } from './chain.ts';
+import { followChain } from './continuity.ts';
 import { LocalStream } from './local-stream.ts';
 
 const scratch = scratchFolders();
