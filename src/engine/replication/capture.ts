@@ -13,7 +13,7 @@ import type { LocalSegment, LocalStream } from './local-stream.ts';
 import { LogProof } from './log-proof.ts';
 import { beginOfLog, followsOn, isStillThere, type LogPosition, type LogTail, readLogTail } from './log-tail.ts';
 import { Lost } from './lost.ts';
-import { PageSet, type PageSums, sumPage } from './page-sums.ts';
+import { type PageSums, sumPage } from './page-sums.ts';
 import { positionFields, readHeaderFields } from './position.ts';
 import { inTurns } from './rest.ts';
 import { bookmarkOf } from './segment.ts';
@@ -52,7 +52,7 @@ const LOOKS_MAX = 20;
 const PAGES_PER_STEP = 64;
 /** What is held in memory while the pin moves. */
 const COPIED_BYTES_MAX = 16 * 1024 * 1024;
-const NONE = new PageSet();
+const NONE: ReadonlySet<number> = new Set();
 
 class TailTooLong extends Error {}
 
@@ -66,7 +66,7 @@ export class Capture {
   #waiting: ReadTail[] = [];
   readonly #proof: LogProof;
   /** Pages with frames in the log as it is now. */
-  readonly #inLog = new PageSet();
+  readonly #inLog = new Set<number>();
   /** The pin was taken at this position: should the log begin anew, nothing lies between. */
   #mayBeginAnew = false;
 
@@ -84,7 +84,7 @@ export class Capture {
    *
    * @throws NotCaptured: what the main file was given is compared with the log first.
    */
-  pagesInLog(): Pick<PageSet, 'has'> {
+  pagesInLog(): ReadonlySet<number> {
     const index = this.#database.index();
     const isAllInMain = isAllMerged(index) && this.#isOf(index) && index.frames === this.#read?.frames;
     if (!isAllInMain) return this.#inLog;

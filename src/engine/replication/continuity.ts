@@ -82,20 +82,14 @@ export function provenPosition(
   return followsOn(begin, note.position) ? begin : undefined;
 }
 
-interface Chain {
-  /** The newest moment that there ever was. */
-  readonly lastTxid: bigint;
-  /** Why it can't be reached; null as far as names and headers say. */
-  readonly fault: BackupError | null;
-}
-
 /**
  * Whether the segments lead to the newest moment, by their names and headers alone. A stream that looks broken is listed
  * once more, for a read that failed just once.
  *
  * @param toldTxid the newest moment that was ever told.
+ * @returns the newest that there ever was, and why it cannot be reached, if so.
  */
-export function followChain(stream: LocalStream, toldTxid: bigint): Chain {
+export function followChain(stream: LocalStream, toldTxid: bigint) {
   if (faultOf(stream, toldTxid) !== null) stream.refresh();
   const newestTxid = stream.newest?.maxTxid ?? 0n;
   return { lastTxid: newestTxid < toldTxid ? toldTxid : newestTxid, fault: faultOf(stream, toldTxid) };

@@ -7,7 +7,7 @@ import { readSync } from 'node:fs';
 import { FRAME_HEADER_BYTES, WAL_HEADER_BYTES } from '../sqlite/wal.ts';
 import { isStillThere, type LogPosition } from './log-tail.ts';
 import { Lost } from './lost.ts';
-import { PageSet, type PageSums, sumPage } from './page-sums.ts';
+import { type PageSums, sumPage } from './page-sums.ts';
 
 /** The stream does not have a page as it was committed. */
 export class NotCaptured extends Lost {
@@ -44,14 +44,16 @@ export class LogProof {
     const isSameLog = this.#proven?.salts.every((salt, index) => salt === position.salts[index]);
     const provenFrames = isSameLog ? (this.#proven?.frames ?? 0) : 0;
     const frame = Buffer.allocUnsafeSlow(FRAME_HEADER_BYTES + position.pageSize);
-    const seen = new PageSet();
+    // A bit for each page.
+    const seen = new Uint8Array((sums.pages >>> 3) + 1);
     let missed: number | null = null;
     // The newest of each page comes first.
     for (let index = position.frames - 1; index >= provenFrames; index--) {
       readSync(this.#log, frame, 0, frame.length, WAL_HEADER_BYTES + index * frame.length);
       const number = frame.readUInt32BE(0);
-      if (number > sums.pages || seen.has(number)) continue;
-      seen.add(number);
+      const [place, bit] = [number >>> 3, 1 << (number & 7)];
+      if (number > sums.pages || ((seen[place] ?? 0) & bit) !== 0) continue;
+      seen[place] = (seen[place] ?? 0) | bit;
       if (!this.#isCaptured(number, frame.subarray(FRAME_HEADER_BYTES), sums)) missed ??= number;
     }
     // A log that began anew meanwhile says nothing.

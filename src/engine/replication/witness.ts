@@ -11,7 +11,7 @@ import { lockPageOf } from '../format/ltx/header.ts';
 import type { FollowedDatabase } from '../sqlite/followed-database.ts';
 import type { Capture } from './capture.ts';
 import type { LocalStream } from './local-stream.ts';
-import { PageSet, type PageSums, sumPage } from './page-sums.ts';
+import { type PageSums, sumPage } from './page-sums.ts';
 import { planStream } from './plan.ts';
 import { SegmentReader } from './segment.ts';
 
@@ -53,7 +53,7 @@ export class Witness {
   readonly #stream: LocalStream;
   readonly #page: Buffer;
   #next = 1;
-  #inLog: Pick<PageSet, 'has'> = new PageSet();
+  #inLog: ReadonlySet<number> = new Set();
   /** What was found last is looked at again each time: a commit may have written the page anew. */
   #found: Untrue | null;
   #lookedMs = performance.now();
