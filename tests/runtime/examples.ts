@@ -244,6 +244,8 @@ export function exampleApps(place: () => Place): void {
         const name = 'python-sidecar';
         const database = join(desk, name, 'app.sqlite');
         await start(name, ['python3', 'app.py'], /(writing) to/);
+        // It notes the time for the first time a moment later.
+        while (Number(ask(database, 'SELECT count(*) FROM notes')) === 0) await Bun.sleep(20);
         const page = await start(name, startCommand(name), /page is at (\S+)/);
         const made = await fetch(`${page}/now`, { method: 'POST' });
         expect(await made.json()).toMatchObject({ success: true });
