@@ -10,7 +10,7 @@ import { ask } from '../support/scratch.ts';
 import { begin, end, type Ended, mustRun, root, run } from './run.ts';
 import { node22 } from '../support/runtimes.ts';
 
-const PATIENCE_MS = 180_000;
+const PATIENCE_MS = 600_000;
 const folders = ['drizzle', 'elysia', 'fastify', 'hono', 'kysely', 'python-sidecar'];
 /** Whoever tried an example in its folder has these there; the tests begin without. */
 const leftByARun = /^(node_modules|db|storage|package-lock\.json|.*\.sqlite(-\w+)?)$/;
