@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RecordingApp } from './story.ts';
-import type { Workplace } from './work.ts';
+import { untilPrinted, type Workplace } from './work.ts';
 
 const TRACKS = 3;
 
@@ -35,7 +35,7 @@ export async function openBeets(place: Workplace): Promise<RecordingApp> {
     },
     async hold() {
       const question = place.start('beet', ['modify', '--nowrite', 'artist=Bob'], { env });
-      for await (const said of question.stdout ?? []) if (String(said).includes('Really modify?')) break;
+      await untilPrinted(question, /Really modify\?/);
       return {
         process: `beet (process ${question.pid})`,
         async release() {

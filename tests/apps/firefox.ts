@@ -89,7 +89,7 @@ export class Firefox implements RecordingApp {
     if (!running) return;
     const ended = once(running.process, 'exit');
     await running.ask('browser.close');
-    await Promise.race([ended, Bun.sleep(10_000)]);
+    await Promise.race([ended, Bun.sleep(60_000)]);
     await end(running.process);
   }
 

@@ -1,10 +1,9 @@
 /** Fossil: a repository is one SQLite file. Beside a server that opens it for each request, every write is a wiki page. */
-import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RecordingApp } from './story.ts';
-import { end, type Workplace } from './work.ts';
+import { end, untilPrinted, type Workplace } from './work.ts';
 
 export async function openFossil(place: Workplace, journalMode: 'delete' | 'wal'): Promise<RecordingApp> {
   const database = place.path('shop.fossil');
@@ -23,7 +22,8 @@ export async function openFossil(place: Workplace, journalMode: 'delete' | 'wal'
   };
   for (let time = 0; time < 3; time++) await commit();
   const server = place.start('fossil', ['server', '--localhost', database], { env });
-  const port = await portOf(server);
+  // The first that is free from 8080 on, which it says itself.
+  const port = Number(await untilPrinted(server, /TCP port (\d+)\s/));
 
   return {
     database,
@@ -44,7 +44,7 @@ export async function openFossil(place: Workplace, journalMode: 'delete' | 'wal'
     async hold() {
       const shell = place.start('fossil', ['sql', '-R', database], { env });
       shell.stdin?.write('SELECT count(*) FROM blob;\n');
-      if (shell.stdout) await once(shell.stdout, 'data');
+      await untilPrinted(shell, /^\d+\n/m);
       return {
         process: `fossil (process ${shell.pid})`,
         async release() {
@@ -55,15 +55,6 @@ export async function openFossil(place: Workplace, journalMode: 'delete' | 'wal'
     },
     stop: () => end(server),
   };
-}
-
-/** The first that is free from 8080 on, which it says itself. */
-async function portOf(server: ChildProcess): Promise<number> {
-  for await (const said of server.stdout ?? []) {
-    const port = /TCP port (\d+)/.exec(String(said))?.[1];
-    if (port !== undefined) return Number(port);
-  }
-  throw new Error('fossil server ended');
 }
 
 async function request(port: number): Promise<void> {

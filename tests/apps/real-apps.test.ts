@@ -4,6 +4,8 @@
  */
 import { expect, setDefaultTimeout, test } from 'bun:test';
 import { statSync } from 'node:fs';
+import { isLocked } from '../../src/engine/disk/lock.ts';
+import { LOCK_FILE } from '../../src/engine/format/names.ts';
 import { areMissing } from '../support/programs.ts';
 import { openBeets } from './beets.ts';
 import { Chromium } from './chromium.ts';
@@ -56,7 +58,7 @@ test.concurrent(
     expect(await lockOf(places)).toMatch(/places\.sqlite was locked by another process for 2 s.+holds it exclusively/);
     // A backup waits as for a long write, which the browser does not notice, and has its turn when that is closed.
     const waiting = places.backUp();
-    await Bun.sleep(2_000);
+    while (!isLocked(places.file(LOCK_FILE))) await Bun.sleep(20);
     await firefox.write(2);
     await firefox.check();
     await firefox.stop();
@@ -96,8 +98,12 @@ test.concurrent(
     ];
     await chromium.visit(pages.url('first'));
     // It writes in order, a moment later, and has no patience: what SQLite refuses in the moment of a copy it drops.
+    const writtenBytes = () =>
+      ['', '-wal'].map((end) => statSync(cookies.database + end, { throwIfNoEntry: false })?.size ?? 0).join();
+    const bytesBefore = writtenBytes();
     const getting = goOn(1, (number) => Promise.all([chromium.write(number), Bun.sleep(100)]));
     await getting.more(3);
+    while (writtenBytes() === bytesBefore) await Bun.sleep(20);
     const backup = await cookies.backUp();
     await getting.more(3);
     await getting.stop();

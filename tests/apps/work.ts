@@ -99,6 +99,20 @@ export class Guard {
   }
 }
 
+/** Waits until the program has printed that, in however many pieces it arrives; answers what the expression caught. */
+export async function untilPrinted(child: ChildProcess, pattern: RegExp): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  let printed = '';
+  const hear = (text: string) => {
+    printed += text;
+    const [all, caught = all] = pattern.exec(printed) ?? [];
+    if (caught !== undefined) resolve(caught);
+  };
+  child.stdout?.setEncoding('utf8').on('data', hear);
+  child.once('close', (code) => reject(new Error(`it ended with ${code}: ${printed}`)));
+  return await promise;
+}
+
 /** Ended as by a user who stops it; answers when it is gone. */
 export async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;

@@ -6,7 +6,6 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, setDefaul
 import { randomUUID } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { createServer as createWebServer } from 'node:http';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BackupError, type ErrorCode } from '../../src/words/errors.ts';
@@ -22,8 +21,11 @@ import type { Effect } from '../support/s3-server.ts';
 import { createMemoryStore } from './memory-store.ts';
 import { holdToContract } from './object-store-suite.ts';
 
+/** A port that nobody is given by chance, as the system gives those above 1023. */
+const NOBODY_LISTENS = 9;
+
 // Real retries wait for real, and the machine may be busy.
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const { server } = await openBucket('contract');
 let folder: string;
@@ -213,32 +215,28 @@ describe('s3 store', () => {
     ['503', { status: 503, code: 'ServiceUnavailable' }],
     ['500', { status: 500 }],
     ['reset', 'reset'],
-  ])(
-    'a burst of %s is survived by every operation',
-    async (_name, effect) => {
-      const { source, digest } = randomSource(17 * MiB);
-      const burst = (match: RegExp) => server.faults.push({ match, effect, times: 2 });
-      burst(/^PUT .*small/);
-      burst(/^POST .*uploads/);
-      burst(/^PUT .*partNumber=2/);
-      burst(/^POST .*uploadId/);
-      burst(/^HEAD/);
-      burst(/^GET .*list-type/);
-      burst(/^GET .*small/);
-      burst(/^POST .*delete/);
-      burst(/^DELETE/);
-      await store.put('small', once('small'));
-      await store.put('large', source);
-      expect(await store.head('large')).not.toBeNull();
-      expect(await keysOf(store)).toEqual(['large', 'small']);
-      expect(await textOf(store, 'small')).toBe('small');
-      expect(await digestOf(store.get('large'))).toBe(digest());
-      expect(await store.deleteMany(['large'])).toEqual([]);
-      await store.delete('small');
-      expect(server.faults.filter(({ times }) => times !== 0)).toEqual([]);
-    },
-    60_000,
-  );
+  ])('a burst of %s is survived by every operation', async (_name, effect) => {
+    const { source, digest } = randomSource(17 * MiB);
+    const burst = (match: RegExp) => server.faults.push({ match, effect, times: 2 });
+    burst(/^PUT .*small/);
+    burst(/^POST .*uploads/);
+    burst(/^PUT .*partNumber=2/);
+    burst(/^POST .*uploadId/);
+    burst(/^HEAD/);
+    burst(/^GET .*list-type/);
+    burst(/^GET .*small/);
+    burst(/^POST .*delete/);
+    burst(/^DELETE/);
+    await store.put('small', once('small'));
+    await store.put('large', source);
+    expect(await store.head('large')).not.toBeNull();
+    expect(await keysOf(store)).toEqual(['large', 'small']);
+    expect(await textOf(store, 'small')).toBe('small');
+    expect(await digestOf(store.get('large'))).toBe(digest());
+    expect(await store.deleteMany(['large'])).toEqual([]);
+    await store.delete('small');
+    expect(server.faults.filter(({ times }) => times !== 0)).toEqual([]);
+  });
 
   test('503 for ever is given up after the attempts allowed', async () => {
     server.faults.push({ match: /^PUT/, effect: { status: 503, code: 'SlowDown' } });
@@ -251,16 +249,12 @@ describe('s3 store', () => {
   test.each<[string, RegExp]>([
     ['a part', /partNumber=2/],
     ['the completion', /^POST .*uploadId/],
-  ])(
-    'when %s fails for ever, the parts are removed',
-    async (_name, match) => {
-      server.faults.push({ match, effect: { status: 503, code: 'SlowDown' } });
-      await fails('S3_FAILED', store.put('key', randomSource(30 * MiB).source));
-      expectPartsRemoved();
-      expect(await store.head('key')).toBeNull();
-    },
-    30_000,
-  );
+  ])('when %s fails for ever, the parts are removed', async (_name, match) => {
+    server.faults.push({ match, effect: { status: 503, code: 'SlowDown' } });
+    await fails('S3_FAILED', store.put('key', randomSource(30 * MiB).source));
+    expectPartsRemoved();
+    expect(await store.head('key')).toBeNull();
+  });
 
   test('when the source throws or the caller aborts, the parts are removed', async () => {
     await failure(store.put('key', failingSource(20 * MiB)));
@@ -366,19 +360,23 @@ describe('s3 store', () => {
   });
 
   test('a body that stands still is given up in time, and the rest asked for', async () => {
-    const hasty = createS3Store(s3Options({ requestTimeoutMs: 300 }));
+    const options = s3Options({ requestTimeoutMs: 1_000 });
+    const hasty = createS3Store(options);
     const { source, digest } = randomSource(3 * MiB);
-    await hasty.put('key', source);
+    // However long this server takes for a whole upload.
+    const patient = createS3Store({ ...options, requestTimeoutMs: 60_000 });
+    await patient.put('key', source);
+    patient.close();
     server.faults.push({ match: /^GET/, effect: { stallAfterBytes: MiB }, times: 2 });
     expect(await digestOf(hasty.get('key'))).toBe(digest());
     expect(server.requests.filter(({ method }) => method === 'GET').length).toBeGreaterThan(1);
   });
 
   test('a server that refuses connections is unreachable', async () => {
-    const port = await closedPort();
-    const away = createS3Store(s3Options({ endpoint: `http://127.0.0.1:${port}`, maxAttempts: 2 }));
+    const host = `127.0.0.1:${NOBODY_LISTENS}`;
+    const away = createS3Store(s3Options({ endpoint: `http://${host}`, maxAttempts: 2 }));
     const error = await fails('S3_UNREACHABLE', away.put('key', once('x')));
-    expect(error.message).toContain(`127.0.0.1:${port}`);
+    expect(error.message).toContain(host);
     expect(isPermanent(error)).toBe(false);
     await fails('S3_UNREACHABLE', away.head('key'));
     const [failed] = await away.deleteMany(['key']);
@@ -417,7 +415,8 @@ describe('s3 store', () => {
     const startedAt = performance.now();
     await fails('S3_UNREACHABLE', hasty.put('key', once('x')));
     await fails('S3_UNREACHABLE', hasty.head('key'));
-    expect(performance.now() - startedAt).toBeLessThan(5_000);
+    // Long before the usual minute.
+    expect(performance.now() - startedAt).toBeLessThan(30_000);
   });
 
   test('a server without bulk delete is served by single deletes', async () => {
@@ -476,19 +475,6 @@ describe('s3 store', () => {
   }
 });
 
-/** A port that was free a moment ago and on which nobody listens. */
-async function closedPort(): Promise<number> {
-  const listener = createServer();
-  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
-  const address = listener.address();
-  await new Promise((resolve) => listener.close(resolve));
-  return typeof address === 'object' && address !== null ? address.port : 1;
-}
-
 async function until(condition: () => boolean): Promise<void> {
-  const deadline = Date.now() + 10_000;
-  while (!condition()) {
-    if (Date.now() > deadline) throw new Error('waited too long');
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
 }

@@ -4,7 +4,7 @@ import { whyNoRgw } from '../support/rgw.ts';
 import { fetchCases, uploadCases } from './fault-cases.ts';
 import { checkFaultCase, createFaultWorld, type FaultWorld } from './fault-scene.ts';
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const missing = whyNoRgw();
 if (missing !== null) console.warn(missing);

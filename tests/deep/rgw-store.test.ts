@@ -18,7 +18,7 @@ import { holdToContract } from '../contracts/object-store-suite.ts';
 import { digestOf, failingSource, failure, keysOf, MiB, once, randomSource, textOf } from '../support/objects.ts';
 import { kmsKey, type Rgw, startRgw, whyNoRgw, withClient } from '../support/rgw.ts';
 
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const missing = whyNoRgw();
 if (missing !== null) console.warn(missing);

@@ -85,11 +85,16 @@ export async function fuzzBucket(options: FuzzOptions): Promise<FuzzCounts> {
     if (outcome === 'late') found.hangs.push(what);
   }
 
-  const scene = { random: seededRandom(options.seed), server, folder, judge, escapes: found.escapes };
+  let cases = 0;
+  // Of its own for each case: how many requests one of them made before it gave up is no matter of the next.
+  const nextScene = (): Scene => {
+    const random = seededRandom(options.seed + cases++);
+    return { random, server, folder, judge, escapes: found.escapes };
+  };
   try {
-    for (let number = 0; number < options.objects; number++) await fuzzObjects(scene, number);
-    for (let number = 0; number < options.answers; number++) await fuzzAnswer(scene, number);
-    for (let number = 0; number < options.downloads; number++) await fuzzDownload(scene, number);
+    for (let number = 0; number < options.objects; number++) await fuzzObjects(nextScene(), number);
+    for (let number = 0; number < options.answers; number++) await fuzzAnswer(nextScene(), number);
+    for (let number = 0; number < options.downloads; number++) await fuzzDownload(nextScene(), number);
     if (server.strayed() > 0) found.escapes.push(`${server.strayed()} requests went to another host`);
   } finally {
     await server.close();

@@ -159,7 +159,7 @@ describe('an emptied database', () => {
     expect(app.here()).toContain(marked?.loss?.dayBefore ?? 'none');
     expect((await app.cli(`restore ${last} --in-place`)).code).toBe(0);
     expect(app.last()).toBe('step 35');
-  }, 60_000);
+  });
 
   test('one that was emptied and has a few rows again is told too, as an app makes them at its next start', async () => {
     const { app } = await emptied();

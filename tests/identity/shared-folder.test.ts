@@ -145,7 +145,7 @@ test('two services beside each other: the second makes no backup there, and says
   ]);
   const [name = '', ...more] = readdirSync(join(cwd, 'storage/backups')).filter(isBackupName);
   expect([tablesOf(join(cwd, 'storage/backups', name)), more]).toEqual([['shop'], []]);
-}, 60_000);
+});
 
 describe('the folder of another one named by hand', () => {
   const clock = moveClock();

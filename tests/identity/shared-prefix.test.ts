@@ -163,7 +163,7 @@ describe('staging with the environment of production', () => {
     execute(join(folder, 'app.sqlite'), "INSERT INTO orders (v) VALUES ('production')");
     const now = await fetch(`${production.url}/now`, { method: 'POST' });
     expect(((await now.json()) as { s3Uploaded: boolean }).s3Uploaded).toBe(true);
-  }, 60_000);
+  });
 
   test('as two cron lines: nothing that production made is removed by staging, however often it runs', async () => {
     const production = machine('app.sqlite');
@@ -242,7 +242,7 @@ describe('staging with the environment of production', () => {
       expect.stringMatching(/with the id of this one .* has been writing to/),
     ]);
     expect(await stored()).toEqual(before);
-  }, 60_000);
+  });
 
   test('what was not released is taken after three silent ticks, and not before', async () => {
     clock.reset();
@@ -260,5 +260,5 @@ describe('staging with the environment of production', () => {
     clock.advance(60 * 60_000);
     expect(await cronLine(next, 'next')).toBe(0);
     expect(next.log.join('\n')).toMatch(/took over|takes over|is gone|silent/i);
-  }, 60_000);
+  });
 });

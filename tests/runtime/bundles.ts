@@ -9,7 +9,7 @@ import { ask, makeDatabase } from '../support/scratch.ts';
 import { complaints, type Ended, mustRun, root, run } from './run.ts';
 import { node22, node26 } from '../support/runtimes.ts';
 
-const PATIENCE_MS = 180_000;
+const PATIENCE_MS = 600_000;
 const bun = process.execPath;
 const esbuild = join(root, 'node_modules/.bin/esbuild');
 

@@ -11,7 +11,7 @@ import { makeDatabase } from '../support/scratch.ts';
 import { begin, end, mustRun, root, run } from './run.ts';
 import { node22 } from '../support/runtimes.ts';
 
-const PATIENCE_MS = 180_000;
+const PATIENCE_MS = 600_000;
 
 interface Place {
   readonly tarball: string;

@@ -21,7 +21,7 @@ import { packPackage } from './pack.ts';
 import { complaints, mustRun, root, run } from './run.ts';
 import { node22, node26 } from '../support/runtimes.ts';
 
-const PATIENCE_MS = 180_000;
+const PATIENCE_MS = 600_000;
 /** Bun, and the two ends of the Nodes that `engines` promises: the oldest and the newest even one. */
 const runtimes = [
   { name: 'Node-22.16', program: node22 },

@@ -162,7 +162,8 @@ describe.each([
     const databaseId = randomUUID();
     const machines = ['first', 'second'].map((name) => {
       const made = machine(join(root, name), {
-        env: { BACKUP_FOLDER_PATH: disk.path, BACKUP_INTERVAL_MINUTES: '600' },
+        // Without a schedule each has the one backup that it is asked for.
+        env: { BACKUP_FOLDER_PATH: disk.path, BACKUP_INTERVAL_MINUTES: '600', BACKUP_ENABLED: 'false' },
       });
       knowDatabase(databaseId, { statePath: made.env['BACKUP_STATE_PATH'] ?? '', databasePath: made.database });
       return { made, process: start(made, wrap) };

@@ -51,4 +51,4 @@ test('an upload trusts the authority that NODE_EXTRA_CA_CERTS names, and no othe
 
   const trusted = await backUp({ NODE_EXTRA_CA_CERTS: join(folder, 'authority.pem') });
   expect(trusted).toEqual({ s3Uploaded: true, error: null });
-}, 60_000);
+});

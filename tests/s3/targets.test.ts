@@ -144,7 +144,7 @@ test('while one is gone the other receives all, the answers tell it, and later i
   expect(await placed(service, filename)).toEqual({ local: 'stored', s3: 'stored', [EU]: 'stored' });
   expect((await service.getStatus()).verdict.code).toBe('protected');
   expect((await cli(shop, 'status')).code).toBe(0);
-}, 60_000);
+});
 
 test('one that takes a request and never answers holds up no other', async () => {
   await using shop = openBoth();
@@ -262,7 +262,7 @@ test('each is pruned by its own numbers and drilled by itself', async () => {
   const { targets } = (await service.getStatus()).freshness;
   // Nobody could look: that proves nothing against what was proven before.
   expect(targets.map(({ drill }) => drill?.result)).toEqual(['proven', 'proven', 'proven']);
-}, 60_000);
+});
 
 test('a further target needs no S3 of the environment, and what does not exist is refused by its name', async () => {
   await using shop = openShop(newFolder(), {

@@ -439,6 +439,20 @@ test('a missing database is put back offline; a log that lies there without it i
   expect(ask(shop.databasePath, count)).toBe(100);
 });
 
+test('an app that goes on writing between plan and restore is named, and not the change that it made', async () => {
+  await using shop = openShop(scratch());
+  const filename = await backUp(shop);
+  const app = await openElsewhere(shop.databasePath);
+  const { expected } = await shop.service.planRestore(filename, { mode: 'offline' });
+  await app.ask(insert);
+  const refused = await refusal(() => shop.service.restore(filename, { mode: 'offline', expected }));
+  expect([refused.code, refused.message]).toEqual([
+    'RESTORE_IN_USE',
+    expect.stringContaining(`(process ${app.process.pid}) has`),
+  ]);
+  await app.close();
+});
+
 test('a database that changed since the plan is refused, and restored with a new plan', async () => {
   await using shop = openShop(scratch());
   const filename = await backUp(shop);

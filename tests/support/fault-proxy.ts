@@ -79,12 +79,16 @@ export async function startFaultProxy(upstream: string, { tls }: FaultProxyOptio
     if (effect === 'reset') return void reset();
 
     const parts: Buffer[] = [];
+    const startedMs = performance.now();
+    let receivedBytes = 0;
     for await (const chunk of request as AsyncIterable<Buffer>) {
       if (effect === 'reset in the body') return void reset();
       if (effect === 'stall in the body') return void request.pause();
       parts.push(chunk);
+      receivedBytes += chunk.length;
+      // By the clock: what each of many waits takes too long does not add up.
       if (typeof effect === 'object' && effect !== null && 'bytesPerSecond' in effect)
-        await sleep((chunk.length / effect.bytesPerSecond) * 1000);
+        await sleep(Math.max(0, startedMs + (receivedBytes / effect.bytesPerSecond) * 1000 - performance.now()));
     }
     const body = Buffer.concat(parts);
     if (effect === 'reset before the answer' || effect === 'reset in the body') return void reset();

@@ -73,7 +73,8 @@ export async function startRgw({
     rmSync(folder, { recursive: true, force: true });
   };
   try {
-    const [port, monitorPort] = await Promise.all([freePort(), freePort()]);
+    const port = await freePort();
+    const monitorPort = await freePort(port);
     const settings = join(folder, 'ceph.conf');
     const keyring = join(folder, 'keyring');
     const fsid = randomUUID();
@@ -246,14 +247,15 @@ async function run(program: string, args: readonly string[]): Promise<string> {
 }
 
 /** Below those that the system gives to connections: until the daemon has it, none of them takes it. */
-async function freePort(): Promise<number> {
+async function freePort(taken?: number): Promise<number> {
   const port = 20_000 + Math.floor(Math.random() * 12_000);
+  if (port === taken) return await freePort(taken);
   const listener = createServer().listen(port, '127.0.0.1');
   const isFree = await once(listener, 'listening').then(
     () => true,
     () => false,
   );
-  if (!isFree) return await freePort();
+  if (!isFree) return await freePort(taken);
   await new Promise((resolve) => listener.close(resolve));
   return port;
 }

@@ -6,7 +6,7 @@
 import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { type BackupPurpose, clearTheWay, makeBackupUnderPin } from './backup.ts';
-import { LOCK_FILE } from '../format/names.ts';
+import { CONTINUOUS_FOLDER, LOCK_FILE } from '../format/names.ts';
 import { type Backup, Catalog } from '../catalog/folder-catalog.ts';
 import { otherOf } from '../catalog/identity.ts';
 import { lookAtFolder } from '../catalog/own-folder.ts';
@@ -31,7 +31,7 @@ import { pragma } from '../sqlite/library.ts';
 import { type CountedRows, countRows } from '../sqlite/count-rows.ts';
 import { lookForPlan } from '../sqlite/look.ts';
 import { BRING_BACK } from '../sqlite/missing.ts';
-import { refuseWhileInUse, whoHasOpen } from '../sqlite/open-files.ts';
+import { refuseWhileInUse, refuseWhileOpen, whoHasOpen } from '../sqlite/open-files.ts';
 import { hasPageChecksums, renewFirstChecksumOf } from '../sqlite/page-checksum.ts';
 import {
   placeOverUnreadable,
@@ -242,6 +242,9 @@ async function restoreToFile(request: RestoreRequest, context: StoryContext): Pr
 function checkExpected(request: RestoreRequest, context: StoryContext): void {
   if (request.expected === null) return;
   if (stampText(stampDatabase(request.databasePath, { nowMs: context.now().getTime() })) === request.expected) return;
+  // What is in use changes again before the next try. A stream of ours is none: it rests for a restore.
+  if (request.mode === 'offline' && !existsSync(join(request.folder, CONTINUOUS_FOLDER)))
+    refuseWhileOpen(request.databasePath);
   throw new BackupError('DB_CHANGED', 'the database changed since the restore was planned', {
     hint: 'Look at the new plan; what was written meanwhile would be set aside too.',
   });
