@@ -18,6 +18,7 @@ import { type Allowed, authorizeForSome } from './access/rights.ts';
 import { rememberClientAddress } from './client.ts';
 import { OpenStreams } from './events.ts';
 import { routeFinder } from './find-route.ts';
+import { inTurns } from './in-turns.ts';
 import { heldFor, WORD_HOLDS_MS } from './held-for.ts';
 import { type Entry, layOut } from './layout.ts';
 import { openApi } from './openapi.ts';
@@ -131,11 +132,11 @@ async function letIn(
 
 /** So too if none is found, because somebody meant to protect one. */
 async function isAnyFailing(fleet: FleetPort | null): Promise<boolean> {
-  const failing = (fleet?.databases ?? []).map(async ({ service }) => {
+  const failing = await inTurns(fleet?.databases ?? [], async ({ service }) => {
     const status = await service.getStatus().catch(() => null);
     return status === null || isFailing(status.freshness);
   });
-  return failing.length === 0 || (await Promise.all(failing)).includes(true);
+  return failing.length === 0 || failing.includes(true);
 }
 
 function problemOf(thrown: unknown): Response {

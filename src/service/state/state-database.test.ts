@@ -206,3 +206,13 @@ test('of many, those that were not used lately rest, and answer as before', () =
   }
   for (const database of opened) database.close();
 });
+
+test('one that was closed and is asked again fails no other', () => {
+  const open = (name: string) => openStateDatabase(join(scratch(), `${name}.sqlite`), { warn: () => {} });
+  const closed = open('closed');
+  closed.close();
+  expect(() => closed.prepare('SELECT value FROM notes').all()).toThrow();
+  const others = Array.from({ length: 40 }, (_, number) => open(String(number)));
+  for (const other of others) expect(other.prepare('SELECT value FROM notes').all()).toEqual([]);
+  for (const other of others) other.close();
+});

@@ -157,12 +157,11 @@ export class StateDatabase {
   }
 
   #statement(sql: string): StatementSync {
+    const statement = this.#prepared.get(sql) ?? this.#database.prepare(sql);
+    this.#prepared.set(sql, statement);
+    // Behind what throws once this is closed: a closed one among those that rest would fail a statement of another.
     stayAwake(this);
-    const known = this.#prepared.get(sql);
-    if (known) return known;
-    const made = this.#database.prepare(sql);
-    this.#prepared.set(sql, made);
-    return made;
+    return statement;
   }
 
   /** Twice at most: the second time on another file. */
