@@ -75,9 +75,15 @@ test('a damaged segment fails the drill and turns the verdict until that moment 
   const { service, marks, stream } = await markedShop();
   await service.performBackup();
   const [first = '', second = '', , last = ''] = marks;
+  // While it rests, no merge meets the damage.
+  service.pauseContinuous();
+  await untilStatus(service, ({ continuous }) => continuous?.phase === 'paused');
   flipMoment(stream, second);
   const { ok, drills } = await service.drill({ at: second });
   expect([ok, drills[0]?.result, drills[0]?.error?.code]).toEqual([false, 'failed', 'BAD_BACKUP']);
+  flipMoment(stream, second);
+  service.resumeContinuous();
+  await capturing(service);
   const failing = async () => {
     const { verdict, continuous, failedCheck, freshness } = await service.getStatus();
     return [verdict.code, failedCheck?.backup ?? null, continuous?.drill?.result, freshness.targets[0]?.drill?.result];
@@ -90,7 +96,6 @@ test('a damaged segment fails the drill and turns the verdict until that moment 
   expect((await service.drill({ at: first })).ok).toBe(true);
   expect((await service.drill({ target: 'local', at: first })).ok).toBe(true);
   expect(await failing()).toEqual(['check-failed', second, 'failed', 'failed']);
-  flipMoment(stream, second);
   expect((await service.drill({ at: last })).ok).toBe(true);
   expect((await failing()).slice(0, 3)).toEqual(['off', null, 'proven']);
 });
