@@ -38,10 +38,10 @@ interface Ran {
 
 const ROUNDS = 3;
 /** A try that failed is repeated after a second. */
-const CAPTURED_MS_MAX = 30_000;
+const CAPTURED_MS_MAX = 60_000;
 /** A merge that failed is repeated much later. */
-const MERGED_MS_MAX = { withFault: 4_000, withoutFault: 30_000 };
-const ENDED_MS_MAX = 20_000;
+const MERGED_MS_MAX = { withFault: 4_000, withoutFault: 60_000 };
+const ENDED_MS_MAX = 60_000;
 const job = fileURLToPath(new URL('../../src/engine/process/job-main.ts', import.meta.url));
 
 export async function runCapturedCalls(options: CapturedCallsOptions): Promise<CallsReport> {
