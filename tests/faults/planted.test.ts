@@ -16,6 +16,7 @@ import {
 import { dirname, join } from 'node:path';
 import { startApp } from '../support/app.ts';
 import { makeBank } from '../support/bank.ts';
+import { actOnceAt, environmentHeldAt } from '../support/held-step.ts';
 import { ask, makeDatabase, openShop, refusal, scratchFolders, type Shop } from '../support/scratch.ts';
 
 const scratch = scratchFolders();
@@ -134,7 +135,7 @@ test('a manifest that lies about name or size makes no verified backup, one that
 
 test('a backup that is exchanged while the safety backup is made is not placed', async () => {
   for (const mode of ['online', 'offline'] as const) {
-    await using shop = openShop(scratch());
+    await using shop = openShop(scratch(), { jobEnvironment: environmentHeldAt('safety') });
     const name = await backUp(shop);
     const path = join(shop.backups, name);
     const other = join(scratch(), 'other.sqlite');
@@ -143,12 +144,11 @@ test('a backup that is exchanged while the safety backup is made is not placed',
     const refused = await refusal(() =>
       shop.service.restore(name, {
         mode,
-        onProgress({ steps }) {
-          if (isExchanged || !steps.some((step) => step.name === 'safety' && step.state === 'running')) return;
+        onProgress: actOnceAt('safety', () => {
           isExchanged = true;
           copyFileSync(other, `${path}.new`);
           renameSync(`${path}.new`, path);
-        },
+        }),
       }),
     );
     expect([isExchanged, refused.code]).toEqual([true, 'VERIFY_FAILED']);
