@@ -37,6 +37,8 @@ interface Ran {
 }
 
 const ROUNDS = 3;
+/** Drawn for each fault that is wanted: in another run a call may come as another of its name, or not at all. */
+const TRIES = 10;
 /** A try that failed is repeated after a second. */
 const CAPTURED_MS_MAX = 60_000;
 /** A merge that failed is repeated much later. */
@@ -67,19 +69,23 @@ async function attack(start: Start, report: CallsReport, options: CapturedCallsO
   const random = seededRandom(options.seed + starts.indexOf(start));
   const faults = options.only
     ? possible.filter((fault) => options.only?.includes(nameOf(fault)))
-    : draw(possible, random, options.count);
+    : draw(possible, random, options.count && options.count * TRIES);
+  const wanted = options.only ? faults.length : Math.min(options.count ?? faults.length, faults.length);
   if (options.list) for (const { name, nth } of quiet.calls) options.log(`  ${name} #${nth}`);
-  options.log(`${start}: ${quiet.calls.length} calls, ${possible.length} faults, ${faults.length} of them tried`);
+  options.log(`${start}: ${quiet.calls.length} calls, ${possible.length} faults, ${wanted} of them tried`);
+  let met = 0;
   for (const fault of faults) {
+    if (met === wanted) break;
     scene.begin();
     const ran = await runOne(scene, fault);
-    if (ran.struck) report.faults++;
+    if (ran.struck) met++;
     else report.missed++;
     const end = `${start}: ${fault.kind}: ${ran.struck ? endOf(ran) : 'not met'}`;
     report.ends.set(end, (report.ends.get(end) ?? 0) + 1);
     for (const broken of await judge(scene, ran, ran.struck ? fault : null))
       tell(`${start}, ${nameOf(fault)}: ${broken}`);
   }
+  report.faults += met;
   scene.end();
 }
 
