@@ -206,3 +206,13 @@ test('of many, those that were not used lately rest, and answer as before', () =
   }
   for (const database of opened) database.close();
 });
+
+test('one that is used after it was closed fails itself, and no other', () => {
+  const [closed, ...others] = Array.from({ length: 40 }, (_, number) =>
+    openStateDatabase(join(scratch(), `${number}.sqlite`), { warn: () => {} }),
+  );
+  closed?.close();
+  expect(() => closed && count(closed)).toThrow('not open');
+  expect(others.map(count)).toEqual(others.map(() => 0));
+  for (const other of others) other.close();
+});

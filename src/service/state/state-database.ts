@@ -157,12 +157,11 @@ export class StateDatabase {
   }
 
   #statement(sql: string): StatementSync {
+    const statement = this.#prepared.get(sql) ?? this.#database.prepare(sql);
+    this.#prepared.set(sql, statement);
+    // Only now: one that was closed has no place there, for its rest would be the error of another.
     stayAwake(this);
-    const known = this.#prepared.get(sql);
-    if (known) return known;
-    const made = this.#database.prepare(sql);
-    this.#prepared.set(sql, made);
-    return made;
+    return statement;
   }
 
   /** Twice at most: the second time on another file. */
