@@ -25,6 +25,7 @@ test('what each story decides by a code alone', () => {
   expect(saying('another-copy-may-do')).toBe(
     'BAD_BACKUP CHECK_GAVE_UP GONE NO_BACKUP NO_MOMENT NOT_SQLITE PLAIN_COPY S3_ARCHIVED S3_MISMATCH STREAM_UNTRUE TARGET_FAILED VERIFY_FAILED',
   );
+  expect(saying('not-there')).toBe('GONE NO_BACKUP');
   expect(saying('another-backup-may-do')).toBe('BAD_BACKUP NO_PERMISSION TARGET_EXISTS VERIFY_FAILED');
   expect(saying('whole-target')).toBe('BAD_CONFIG FOLDER_MISSING S3_CLOCK S3_NO_BUCKET S3_UNREACHABLE');
   expect(saying('not-replaced')).toBe('S3_DENIED TARGET_EXISTS UNSUPPORTED');

@@ -32,6 +32,8 @@ type Blamed =
 type Saying =
   /** Another copy of the same database may be good. */
   | 'another-copy-may-do'
+  /** There is no backup of that name, or no longer. */
+  | 'not-there'
   /** This backup can't be uploaded, and the next one may. */
   | 'another-backup-may-do'
   /** Every further request to that target would meet the same. */
@@ -89,12 +91,12 @@ const errorTraits = {
   FOLDER_MISSING: { ...machine, status: 500, says: ['whole-target'] },
   FORBIDDEN: { ...visitor, status: 403 },
   FOREIGN_PLACE: { ...request, status: 409, says: ['no-restore', 'refusal'] },
-  GONE: { ...copy, status: 404, exit: 3, retry: false, says: ['another-copy-may-do', 'no-restore'] },
+  GONE: { ...copy, status: 404, exit: 3, retry: false, says: ['another-copy-may-do', 'not-there', 'no-restore'] },
   INTERNAL: { ...program, says: ['not-written'] },
   JOB_DIED: { ...program },
   LOG_TOO_LONG: { ...database, status: 503 },
   MIGRATION_FAILED: { ...program },
-  NO_BACKUP: { ...copy, status: 404, exit: 3, says: ['another-copy-may-do'] },
+  NO_BACKUP: { ...copy, status: 404, exit: 3, says: ['another-copy-may-do', 'not-there'] },
   NO_MOMENT: { ...copy, status: 404, exit: 3, retry: false, says: ['another-copy-may-do'] },
   NO_PERMISSION: { ...machine, status: 500, retry: false, says: ['another-backup-may-do', 'not-written'] },
   NOTHING_TO_UNDO: { ...request, status: 409, exit: 3 },

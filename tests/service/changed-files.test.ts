@@ -1,6 +1,7 @@
-import { expect, jest, test, afterEach } from 'bun:test';
+import { afterEach, expect, jest, spyOn, test } from 'bun:test';
 import { cpSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Catalog } from '../../src/engine/catalog/folder-catalog.ts';
 import { isBackupName } from '../../src/engine/format/names.ts';
 import { ask, openShop, refusal, scratchFolders, type Shop } from '../support/scratch.ts';
 
@@ -92,6 +93,26 @@ test('of a folder that was copied without its times nothing is removed, all of i
   await service.stop();
   const states = (await service.getBackups()).map(({ verification }) => verification.state);
   expect(states.filter((state) => state === 'unchecked').length).toBeLessThan(2);
+});
+
+test('a backup that is removed as soon as its check is noted was verified', async () => {
+  await using shop = openShop(scratch());
+  const name = await backUp(shop);
+  const { changeManifest } = Catalog.prototype;
+  const noting = spyOn(Catalog.prototype, 'changeManifest').mockImplementation(async function (
+    this: Catalog,
+    ...change
+  ) {
+    const noted = await changeManifest.apply(this, change);
+    await shop.service.deleteBackup(name);
+    return noted;
+  });
+  try {
+    expect((await shop.service.verifyBackup(name)).verified).toBe(true);
+  } finally {
+    noting.mockRestore();
+  }
+  expect((await refusal(() => shop.service.getBackup(name))).code).toBe('GONE');
 });
 
 test('what is restored is checked against its digest, whatever its time says', async () => {

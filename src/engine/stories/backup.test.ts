@@ -1,6 +1,16 @@
 import { NO_REMARKS } from '../sqlite/rules.ts';
 import { expect, test } from 'bun:test';
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { ask, makeDatabase, manifestOf, refusal, scratchFolders } from '../../../tests/support/scratch.ts';
 import { type BackupRequest, makeBackup } from './backup.ts';
@@ -127,6 +137,21 @@ test('what a killed run left is removed by the next one, and a foreign file is l
   const { name } = await run();
   expect(files(request.folder).sort()).toEqual([foreign, name, `${name}.json`].sort());
   expect(staged(request.folder)).toEqual([]);
+});
+
+test('a manifest that somebody changes meanwhile is no leftover', async () => {
+  const { request, run, catalog } = setting();
+  const { name } = await run();
+  const written = join(request.folder, `.${name}.0.tmp`);
+  const changing = await catalog.lockManifests();
+  copyFileSync(join(request.folder, `${name}.json`), written);
+  const next = run();
+  // As long as the run would need to remove it.
+  for (let looks = 0; looks < 50 && existsSync(written); looks++) await Bun.sleep(10);
+  renameSync(written, join(request.folder, `${name}.json`));
+  changing[Symbol.dispose]();
+  await next;
+  expect((await catalog.list()).length).toBe(2);
 });
 
 test('a run killed after its manifest was written left a backup, and the next run keeps it', async () => {

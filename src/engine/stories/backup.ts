@@ -205,8 +205,8 @@ async function removeLeftovers(catalog: Catalog, databasePath: string, context: 
   const remove = (entry: string) => removeOrWarn(join(catalog.folder, entry), context);
   const entries = new Set(readdirSync(catalog.folder));
   for (const name of unpublished) if (entries.has(name) && !entries.has(manifestName(name))) remove(name);
+  if ([...entries].some(isUnplaced)) await removeUnplaced(catalog, context);
   for (const entry of entries) {
-    if (entry.startsWith('.backup-') && entry.endsWith('.tmp')) remove(entry);
     // A removal deletes the file first; if it was killed then, it left the manifest.
     const name = entry.replace(/\.json$/, '');
     const orphan = name !== entry && !entries.has(name) && isBackupName(name);
@@ -216,6 +216,19 @@ async function removeLeftovers(catalog: Catalog, databasePath: string, context: 
   removeDeadMoments(catalog.folder);
   new ArrivalsFolder(catalog.folder).sweep(context.now(), warnIn(context));
   await mergeLeftLateLogs(catalog, context);
+}
+
+const isUnplaced = (entry: string) => entry.startsWith('.backup-') && entry.endsWith('.tmp');
+
+/** Manifests are changed without the folder's lock: what lies there while nobody may change one was left. */
+async function removeUnplaced(catalog: Catalog, context: StoryContext): Promise<void> {
+  try {
+    using _lock = await catalog.lockManifests();
+    for (const entry of readdirSync(catalog.folder).filter(isUnplaced))
+      removeOrWarn(join(catalog.folder, entry), context);
+  } catch (error) {
+    if (BackupError.from(error).code !== 'BUSY') throw error;
+  }
 }
 
 function removeOrWarn(path: string, context: StoryContext): void {

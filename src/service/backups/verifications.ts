@@ -5,7 +5,7 @@ import { adoptedManifest, verificationOf } from '../../engine/format/manifest.ts
 import { LOCK_FILE } from '../../engine/format/names.ts';
 import { takeLock } from '../../engine/disk/lock.ts';
 import { NO_REMARKS, type Remarks } from '../../engine/sqlite/rules.ts';
-import { BackupError } from '../../words/errors.ts';
+import { BackupError, says } from '../../words/errors.ts';
 import type { ServiceContext } from '../context.ts';
 import type { BackupItem } from './shown-backup.ts';
 import type { BackupServicePort, FromTarget } from '../service-port.ts';
@@ -96,7 +96,7 @@ export class Verifications {
       .find(backup.name, isHere(backup) ? 'local' : backup.target)
       .catch((error: unknown) => {
         // What was found makes it one that retention may remove, and a run beside this one did.
-        if (noted === null || BackupError.from(error).code !== 'NO_BACKUP') throw error;
+        if (noted === null || !says(BackupError.from(error).code, 'not-there')) throw error;
         return { ...noted, other: backup.other };
       });
     const item = await this.#backups.toItem(now);

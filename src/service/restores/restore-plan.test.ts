@@ -10,18 +10,31 @@ const source: PlannedSource = {
 const main = { inode: '1:2', sizeBytes: 1, modifiedNs: '0' };
 const stamp = { main, wal: null, recordedAtMs: 0 };
 
-/** What a plan says of the tables, given the rows that were counted now and those of the backup. */
-function compared(now: CountedRows, after: CountedRows, lastRows: CountedRows | null = null) {
+function factsOf(now: CountedRows, after: CountedRows) {
   const pages = { pageSize: 4096, schemaVersion: 0, encoding: null };
-  const facts = {
+  return {
     live: { ...pages, isWal: true, isOnNetwork: false, rows: now, uncounted: null },
     ...{ liveComplaint: null, open: { by: [], unseen: null } },
     backup: { ...pages, hasPageChecksums: false, rows: after },
   };
+}
+
+/** What a plan says of the tables, given the rows that were counted now and those of the backup. */
+function compared(now: CountedRows, after: CountedRows, lastRows: CountedRows | null = null) {
+  const facts = factsOf(now, after);
   const last = lastRows && { backup: 'newest', rows: lastRows };
   const { tables, warnings } = toRestorePlan(source, facts, { databaseName: 'shop.sqlite', stamp, lastRows: last });
   return { tables: tables?.map((table) => [table.name, table.now, table.after]) ?? null, warnings };
 }
+
+test('how long programs wait is said before a large backup is restored online', () => {
+  const warned = (sizeBytes: number, mode?: 'online' | 'offline') =>
+    toRestorePlan({ ...source, sizeBytes }, factsOf({}, {}), { databaseName: 'shop.sqlite', stamp, mode }).warnings;
+  const said = expect.stringMatching(/wait until all 5.6 GB are copied/);
+  expect(warned(6e9)).toEqual([said]);
+  expect(warned(6e9, 'online')).toEqual([said]);
+  expect([warned(6e9, 'offline'), warned(5e8)]).toEqual([[], []]);
+});
 
 test('what takes too long to count is taken from the newest backup, which is named', () => {
   const { tables, warnings } = compared({ events: null, users: 3 }, { events: 10, users: 2 }, { events: 12, users: 9 });

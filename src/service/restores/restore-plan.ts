@@ -4,6 +4,7 @@ import type { CountedRows } from '../../engine/sqlite/count-rows.ts';
 import { namesOf, type OpenFiles, type Unseen } from '../../engine/sqlite/open-files.ts';
 import { changedAt, type DatabaseStamp, stampText } from '../../engine/sqlite/stamp.ts';
 import type { OtherDatabase } from '../backups/shown-backup.ts';
+import { formatSize } from '../log.ts';
 import type { PlannedMode, ReplacingMode, RestorePlan } from './restore-result.ts';
 import type { PlanFacts } from '../../engine/stories/restore-request.ts';
 
@@ -65,6 +66,7 @@ export function toRestorePlan(
       ...(obstacle !== null && (wanted !== 'offline' || facts.live === null) ? [obstacle] : []),
       ...(facts.live ? uncountedText[facts.live.uncounted ?? 'counted'] : []),
       ...compared.warnings,
+      ...(mode === 'online' && after.sizeBytes >= LONG_COPY_BYTES ? [longCopyText(after.sizeBytes)] : []),
       ...(mode === 'missing' ? heldText(facts.open) : []),
       ...(mode === 'offline' ? openText(facts.open) : []),
       ...versionText(facts),
@@ -77,6 +79,13 @@ export function toRestorePlan(
 function modesOf(isMissing: boolean, obstacle: string | null): readonly [PlannedMode, ...PlannedMode[]] {
   if (isMissing) return ['missing', 'offline'];
   return obstacle === null ? ['online', 'offline'] : ['offline'];
+}
+
+/** Copied online in some seconds: as long as a program waits for its turn to write, by many a busy timeout. */
+const LONG_COPY_BYTES = 1_000_000_000;
+
+function longCopyText(sizeBytes: number): string {
+  return `Programs that write wait until all ${formatSize(sizeBytes)} are copied, and the disk needs room for as much again meanwhile. Stop those that cannot wait, and restore offline.`;
 }
 
 function whyNotOnline({ live, liveComplaint, backup }: PlanFacts): string | null {

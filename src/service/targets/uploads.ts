@@ -198,7 +198,7 @@ export class Uploads {
       if (!known.isStill(began)) return this.#moved();
       const failure = BackupError.from(error);
       // Retention removed it from the folder meanwhile: there is nothing left to upload, and no reason to wait.
-      if (failure.code === 'NO_BACKUP' || isRemoved()) return null;
+      if (says(failure.code, 'not-there') || isRemoved()) return null;
       if (failure.code === 'ABORTED') return failure;
       state.setUpload({ backup: name, status: 'failed', at: service.now(), error: failure.toJSON() });
       return failure;
