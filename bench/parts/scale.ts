@@ -3,7 +3,7 @@
  * many databases, a plan for a large table. Generated: one backup is made, and its file and manifest are multiplied.
  */
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -127,15 +127,16 @@ async function measureFleet(bench: Bench): Promise<Omit<ScaleFigures, 'load'>> {
   const root = newFolder(bench);
   const { folder: made, close } = await openMany(bench, 3);
   await close();
-  const databases = Array.from({ length: MANY_DATABASES }, (_, number) => `d${number}`);
-  for (const name of databases) {
-    makeBank(join(root, `${name}.sqlite`), { sizeBytes: DATABASE_BYTES });
-    const folder = join(root, 'backups', name);
-    mkdirSync(folder, { recursive: true });
-    multiply(made, folder, { count: 3, source: `${name}.sqlite` });
-  }
+  for (let number = 0; number < MANY_DATABASES; number++)
+    makeBank(join(root, `d${number}.sqlite`), { sizeBytes: DATABASE_BYTES });
   const fleet = await openFleet(root, { BACKUP_ENABLED: 'false' });
   try {
+    for (const { service } of fleet.databases) {
+      const { localPath, databasePath } = service.getConfig();
+      mkdirSync(localPath, { recursive: true });
+      multiply(made, localPath, { count: 3, source: basename(databasePath) });
+    }
+    if ((await fleet.databases[0]?.service.getStatus())?.local.count !== 3) throw new Error('they have no backups');
     const routes = backupFetch(fleet, { authorize: () => true });
     const many = `of ${MANY_DATABASES.toLocaleString('en')} databases`;
     const first = await timed(() => ask(routes, '/backup/health'));

@@ -18,6 +18,7 @@ import { type Allowed, authorizeForSome } from './access/rights.ts';
 import { rememberClientAddress } from './client.ts';
 import { OpenStreams } from './events.ts';
 import { routeFinder } from './find-route.ts';
+import { inTurns } from './in-turns.ts';
 import { heldFor, WORD_HOLDS_MS } from './held-for.ts';
 import { type Entry, layOut } from './layout.ts';
 import { openApi } from './openapi.ts';
@@ -35,7 +36,7 @@ export interface BackupRoutesOptions<Prefix extends string = '/backup'> extends 
   readonly page?: PageAssets;
   /** Long answers and event streams send a sign of life this often; servers cut silent ones after 10 seconds. */
   readonly pingMs?: number;
-  /** The clock of the rate limits, and of the one word of health. */
+  /** The clock of all limits of rate, and of the one word of health. */
   readonly nowMs?: () => number;
   /** Called with every fault whose cause the client may not read. */
   readonly onError?: (error: unknown, request: Request) => void;
@@ -60,10 +61,10 @@ export function createAnswer(
   options: BackupRoutesOptions<string>,
 ): (request: Request, path: string, host?: HostServer | null) => Promise<Response> {
   assertGuarded(options);
-  const { nowMs = () => performance.now(), onError = faultLog() } = options;
+  const { nowMs = () => performance.now(), onError = faultLog(nowMs) } = options;
   const all = fleetOf(given);
   const fleet = all.isMany || all.databases.length === 0 ? all : null;
-  const { record, refuse } = recorders(all);
+  const { record, refuse } = recorders(all, nowMs);
   const signIn = options.authorize ? undefined : options.signIn;
   const entries = layOut(table, { isMany: fleet !== null, hasSignIn: signIn !== undefined });
   const findEntry = routeFinder(entries);
@@ -131,11 +132,11 @@ async function letIn(
 
 /** So too if none is found, because somebody meant to protect one. */
 async function isAnyFailing(fleet: FleetPort | null): Promise<boolean> {
-  const failing = (fleet?.databases ?? []).map(async ({ service }) => {
+  const failing = await inTurns(fleet?.databases ?? [], async ({ service }) => {
     const status = await service.getStatus().catch(() => null);
     return status === null || isFailing(status.freshness);
   });
-  return failing.length === 0 || (await Promise.all(failing)).includes(true);
+  return failing.length === 0 || failing.includes(true);
 }
 
 function problemOf(thrown: unknown): Response {

@@ -5,6 +5,7 @@ import type { FleetDatabase } from '../fleet/fleet-port.ts';
 import type { Status, VerdictCode } from '../service/model.ts';
 import type { Activity } from '../service/runs/activity.ts';
 import type { DatabaseRow, DatabasesAnswer } from './contract.ts';
+import { inTurns } from './in-turns.ts';
 import { serialize } from './serialize.ts';
 
 const words: Readonly<Record<VerdictCode, string>> = {
@@ -40,7 +41,7 @@ export async function describeDatabases(
   databases: readonly FleetDatabase[],
   { current, ...where }: Where & { readonly current: string | null },
 ): Promise<DatabasesAnswer> {
-  return { current, databases: await Promise.all(databases.map((database) => describeDatabase(database, where))) };
+  return { current, databases: await inTurns(databases, (database) => describeDatabase(database, where)) };
 }
 
 export async function describeDatabase(

@@ -9,6 +9,7 @@ import type { Counter, Gauge } from '@prometheus-io/client';
 import { protectionStates } from '../service/protection/freshness.ts';
 import type { RunKind, Status } from '../service/model.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
+import { inTurns } from './in-turns.ts';
 
 const runKinds = ['backup', 'upload', 'verify', 'restore', 'undo', 'drill'] as const satisfies readonly RunKind[];
 
@@ -31,11 +32,11 @@ interface Asked {
 export async function renderMetricsOfAll(
   databases: readonly { readonly name: string; readonly service: Figures }[],
 ): Promise<Metrics> {
-  const asked = databases.map(async ({ name, service }) => ({
+  const asked = await inTurns(databases, async ({ name, service }) => ({
     labels: { database: name },
     figures: await figuresOf(service).catch(() => null),
   }));
-  return await render(await Promise.all(asked), ['database']);
+  return await render(asked, ['database']);
 }
 
 /** @throws BackupError as `getStatus` */

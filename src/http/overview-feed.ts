@@ -8,6 +8,7 @@ import type { Errands } from '../fleet/errands.ts';
 import type { DatabaseRow, DatabasesEvent } from './contract.ts';
 import { describeDatabase } from './describe-databases.ts';
 import type { Outlet } from './events.ts';
+import { inTurns } from './in-turns.ts';
 
 const GATHER_MS = 400;
 const LOOK_AT_ALL_MS = 60_000;
@@ -92,7 +93,7 @@ class OverviewFeed {
   /** Those that are not as they were told. */
   async #describe(databases: readonly FleetDatabase[]): Promise<DatabaseRow[]> {
     const { errands } = this.#options;
-    const rows = await Promise.all(databases.map((one) => describeDatabase(one, { isMany: true, errands })));
+    const rows = await inTurns(databases, (one) => describeDatabase(one, { isMany: true, errands }));
     return rows.filter((row) => {
       const text = JSON.stringify(row);
       if (this.#told.get(row.name) === text) return false;

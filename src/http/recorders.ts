@@ -22,8 +22,8 @@ export function actorOf(request: Request, user: string | undefined): Actor {
 }
 
 /** What goes into the audit record before a service is asked; of one client no more than so much. */
-export function recorders(fleet: FleetPort) {
-  const words = new WordsPerClient();
+export function recorders(fleet: FleetPort, nowMs: () => number) {
+  const words = new WordsPerClient(nowMs);
   function write(request: Request, act: Act, user: string | undefined, database?: string): void {
     const named = fleet.databases.find(({ name }) => name === database)?.service;
     const leftOut = act.result === 'refused' ? words.take(clientAddressOf(request)) : 0;
@@ -49,8 +49,8 @@ export function recorders(fleet: FleetPort) {
 }
 
 /** Faults of one client are written up to a limit: each has a stack. */
-export function faultLog(): (error: unknown, request: Request) => void {
-  const words = new WordsPerClient();
+export function faultLog(nowMs: () => number): (error: unknown, request: Request) => void {
+  const words = new WordsPerClient(nowMs);
   return (error, request) => {
     const leftOut = words.take(clientAddressOf(request));
     if (leftOut === null) return;

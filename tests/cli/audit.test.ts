@@ -15,6 +15,8 @@ test('what commands do is recorded as done by the user of the system, and `audit
   mkdirSync(join(folder, 'db'));
   for (const name of ['shop', 'wiki']) makeDatabase(join(folder, `db/${name}.sqlite`));
   const lines = join(folder, 'audit.jsonl');
+  // Today is still today if it gets midnight meanwhile.
+  const began = new Date();
   const open = async () =>
     await createBackups(
       {
@@ -31,6 +33,7 @@ test('what commands do is recorded as done by the user of the system, and `audit
       signal: new AbortController().signal,
       createService: open,
       serve: async () => {},
+      now: () => began,
     });
     return { code, stdout, stderr };
   }

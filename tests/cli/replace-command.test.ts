@@ -39,6 +39,8 @@ const main = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 async function atTerminal(argv: readonly string[], typed: string): Promise<{ code: number; shown: string }> {
   let shown = '';
   let isTyped = false;
+  // What it printed last may come after its end.
+  const closed = Promise.withResolvers<void>();
   const program = Bun.spawn([process.execPath, '--no-env-file', main, ...argv], {
     env: { PATH: process.env['PATH'] },
     terminal: {
@@ -48,9 +50,12 @@ async function atTerminal(argv: readonly string[], typed: string): Promise<{ cod
         isTyped = true;
         terminal.write(typed);
       },
+      exit: () => closed.resolve(),
     },
   });
-  return { code: await program.exited, shown };
+  const code = await program.exited;
+  await closed.promise;
+  return { code, shown };
 }
 
 test('at a terminal only a yes replaces the database: no other word, no interrupt and no end of the input does', async () => {
@@ -67,7 +72,7 @@ test('at a terminal only a yes replaces the database: no other word, no interrup
   }
   expect((await atTerminal(['restore', 'latest', '--in-place', ...places], 'Yes\n')).code).toBe(0);
   expect(ask(database, 'SELECT count(*) FROM notes')).toBe(3);
-}, 60_000);
+}, 180_000);
 
 /** A service whose last restore can be undone. */
 function undoable(): FakeService {

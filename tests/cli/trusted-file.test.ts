@@ -131,7 +131,7 @@ for (const [name, runtime] of Object.entries(runtimes)) {
         spawnSync('rm', ['-r', ran, join(folder, 'storage')]);
       }
     },
-    60_000,
+    180_000,
   );
 }
 
@@ -154,7 +154,7 @@ test.skipIf(!isRoot)(
       renameSync(join(folder, name), join(folder, 'gone'));
     }
   },
-  60_000,
+  180_000,
 );
 
 test.skipIf(!isRoot)('where the running program belongs to another user, so may its files', () => {

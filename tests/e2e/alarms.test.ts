@@ -16,6 +16,7 @@ import type { BackupResult, Status } from '../../src/http/contract.ts';
 import { judgeBank } from '../support/bank.ts';
 import { ask as askFile, makeDatabase } from '../support/scratch.ts';
 import { axeFaults, PATIENCE_MS, setScene } from './app-scene.ts';
+import { holdTimers } from './ui-timers.ts';
 
 const { here, openApp, startAgain, openPage, ask, backupList, backupNow, elsewhere } = setScene();
 const status = async () => (await ask<Status>('api/status')).body;
@@ -96,6 +97,7 @@ test(
     expect(await axeFaults(page)).toEqual([]);
     await page.keyboard.press('Escape');
 
+    await holdTimers(page);
     await page.getByRole('button', { name: 'It was intentional…' }).click();
     await page.getByText('accounts was emptied between').waitFor();
     await page.getByRole('button', { name: 'End the alarm' }).click();

@@ -6,11 +6,14 @@ import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import type { ErrorAnswer, Status } from '../../src/http/contract.ts';
 import { judgeBank, startWriter } from '../support/bank.ts';
+import { LOCK_FILE } from '../../src/engine/format/names.ts';
+import { ownPort } from '../support/own-port.ts';
 import { openElsewhere } from '../support/scratch.ts';
 import { axeFaults, PATIENCE_MS, setScene } from './app-scene.ts';
+import { holdTimers } from './ui-timers.ts';
 
-/** Large enough that a run is longer than what the page does not show. */
-const DATABASE_BYTES = 768 * 1024 * 1024;
+/** Large enough that its copy is told in several steps. */
+const DATABASE_BYTES = 128 * 1024 * 1024;
 
 const { here, openApp, startAgain, openPage, ask, backupList, backupNow, elsewhere } = setScene();
 const sha256 = (path: string) => createHash('sha256').update(readFileSync(path)).digest('hex');
@@ -41,7 +44,13 @@ test(
         attributes: true,
       });
     });
+    // It waits for the folder until the page shows it.
+    const holder = await openElsewhere(join(here.backups, LOCK_FILE));
+    here.endings.push(holder.kill);
+    await holder.ask('BEGIN EXCLUSIVE');
     await page.getByRole('button', { name: 'Backup Now' }).first().click();
+    await page.getByRole('heading', { name: /^Backing up/ }).waitFor();
+    await holder.ask('COMMIT');
     await page.locator('.toast', { hasText: 'Backup Successful' }).waitFor();
     await page.waitForFunction((name) => document.querySelector('.rows .mono')?.textContent !== name, before);
     await page.getByRole('heading', { name: 'Protected' }).waitFor();
@@ -85,7 +94,8 @@ test(
 test(
   'what is configured holds over a restart of the app, and the open page finds it again',
   async () => {
-    await openApp();
+    const PORT = String(await ownPort());
+    await openApp({ environment: { PORT } });
     const page = await openPage();
     await page.getByRole('button', { name: 'Configure' }).first().click();
     await page.getByLabel('Retention Count (backups to keep)').fill('7');
@@ -97,10 +107,9 @@ test(
     await page.getByText('Every 1h').waitFor();
     expect(here.faults).toEqual([]);
 
-    const { port } = new URL(here.app.url);
     await here.app.stop();
     await page.getByRole('heading', { name: 'No contact with the server' }).waitFor();
-    await startAgain({ PORT: port });
+    await startAgain({ PORT });
     await page.getByRole('heading', { name: 'Protected' }).waitFor();
     await page.getByText('Every 1h').waitFor();
     const { body } = await ask<Status>('api/status');
@@ -197,12 +206,14 @@ test(
       await page.getByRole('button', { name: 'Delete backup', exact: true }).click();
       await page.locator('.toast', { hasText: 'Deleting the backup' }).waitFor();
     };
+    const letTimePass = await holdTimers(page);
     await remove();
     expect(await axeFaults(page)).toEqual([]);
     await page.getByRole('button', { name: 'Undo', exact: true }).click();
     await page.locator('.toast').waitFor({ state: 'detached' });
     expect(await Bun.file(join(here.backups, filename)).exists()).toBe(true);
     await remove();
+    await letTimePass();
     await rowOf(page, filename).waitFor({ state: 'detached' });
     expect((await backupList()).map((backup) => backup.filename)).not.toContain(filename);
     expect(await Bun.file(join(here.backups, filename)).exists()).toBe(false);

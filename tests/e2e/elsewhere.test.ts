@@ -4,8 +4,11 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, request as ask } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { LOCK_FILE } from '../../src/engine/format/names.ts';
 import { startS3Server } from '../support/s3-server.ts';
+import { openElsewhere } from '../support/scratch.ts';
 import { axeFaults, PATIENCE_MS, setScene } from './app-scene.ts';
 
 const { here, openApp, openPage, backupList, backupNow, elsewhere } = setScene();
@@ -53,10 +56,14 @@ test(
 test(
   'a backup made in a terminal shows while it is made, and stands in the list when it ended',
   async () => {
-    await openApp({ sizeBytes: 768 * 1024 * 1024 });
+    await openApp();
     await elsewhere("INSERT INTO log VALUES (2, 'more') RETURNING id");
     const page = await openPage();
     await page.getByRole('heading', { name: 'Protected', exact: true }).waitFor();
+    // It waits for the folder until the page shows it.
+    const holder = await openElsewhere(join(here.backups, LOCK_FILE));
+    here.endings.push(holder.kill);
+    await holder.ask('BEGIN EXCLUSIVE');
     const child = spawn(process.execPath, ['--no-env-file', cliPath, 'backup', '--quiet'], {
       cwd: here.folder,
       env: {
@@ -69,6 +76,7 @@ test(
     });
     const ended = once(child, 'exit');
     await page.locator('.verdict', { hasText: 'Backing up' }).waitFor();
+    await holder.ask('COMMIT');
     expect(await ended).toEqual([0, null]);
     const [newest] = await backupList();
     await page

@@ -8,7 +8,7 @@ import { axeFaults } from './app-scene.ts';
 import { openBrowser } from './ui-browser.ts';
 import { buildPage } from './ui-build.ts';
 
-const patienceMs = 60_000;
+const patienceMs = 120_000;
 const password = 'correct horse';
 let browser: Browser;
 let server: BackupServer;

@@ -5,8 +5,9 @@ import { expect, test } from 'bun:test';
 import type { Page } from 'playwright-core';
 import { type State, startFixture } from './ui-fixture.ts';
 import { openScene } from './ui-scene.ts';
+import { holdTimers } from './ui-timers.ts';
 
-const patienceMs = 60_000;
+const patienceMs = 120_000;
 const newest = 'backup-2026-11-22T10-30-00-000Z.sqlite';
 const before = 'backup-2026-11-22T10-20-00-000Z.sqlite';
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -177,6 +178,7 @@ test(
   'who says that a loss was meant ends the alarm, and can take that back',
   async () => {
     const { page, fixture } = await open('loss', { colorScheme: 'dark' });
+    await holdTimers(page);
     await page.getByRole('button', { name: 'It was intentional…' }).click();
     const dialog = page.getByRole('dialog', { name: 'Was this loss intentional?' });
     await dialog.getByText('orders and order_items were emptied between 11:20 and 11:30.').waitFor();
@@ -364,11 +366,14 @@ test(
 test(
   'another machine that writes to S3 is named, with its last sign, and this one takes over with a word',
   async () => {
+    const beganMs = performance.now();
     const { page, fixture } = await open('other-writer');
     await page.getByRole('heading', { name: 'Another machine writes here' }).waitFor();
     await page.getByText('web-2 has been writing to s3://my-backups/backups/database since 11:21.').waitFor();
-    const seen = page.locator('.verdict .facts', { hasText: /web-2 seen 2\d s ago/ });
-    await seen.waitFor();
+    const seen = page.locator('.verdict .facts', { hasText: /web-2 seen \d+ s ago/ });
+    const seconds = Number(/seen (\d+) s ago/.exec((await seen.textContent()) ?? '')?.[1]);
+    expect(seconds).toBeGreaterThanOrEqual(20);
+    expect(seconds).toBeLessThanOrEqual(20 + Math.ceil((performance.now() - beganMs) / 1_000));
     await page.getByText('2 backups wait here').waitFor();
     await page.getByText('BACKUP_S3_PATH=backups/database-copy').waitFor();
     expect(await primaries(page)).toEqual(['Copy the line for .env']);

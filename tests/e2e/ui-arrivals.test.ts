@@ -8,7 +8,7 @@ import type { ArrivalScene } from './ui-arrivals.ts';
 import { startFixture, type State } from './ui-fixture.ts';
 import { openScene } from './ui-scene.ts';
 
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 120_000;
 const scene = openScene(PATIENCE_MS);
 
 interface Opening {
@@ -30,6 +30,9 @@ async function open({ arrival, state = 'ok', width = 1280, theme = 'light' }: Op
 
 const dialog = (page: Page) => page.getByRole('dialog', { name: 'Upload a backup' });
 const button = (page: Page, name: string) => dialog(page).getByRole('button', { name });
+/** The dialog does not wait for it. */
+const removal = async (page: Page) =>
+  await (await page.waitForRequest((request) => request.method() === 'DELETE')).response();
 const acts = (asked: readonly string[]) =>
   asked.map((one) =>
     one
@@ -142,9 +145,11 @@ test(
     await choose(page, databaseFile('backup-2026-11-22T10-30-00-000Z.sqlite'));
     await dialog(page).getByText('You have it already.').waitFor();
     expect(await button(page, 'Keep as a backup').count()).toBe(0);
+    const removed = removal(page);
     await button(page, 'Close').click();
     await dialog(page).waitFor({ state: 'detached' });
     await page.waitForFunction(() => document.activeElement?.getAttribute('aria-label') === 'Upload a backup');
+    await removed;
     expect(fixture.asked.at(-1)).toStartWith('DELETE api/arrivals/');
   },
   PATIENCE_MS,
@@ -162,9 +167,11 @@ test(
     await dialog(page).getByRole('alert').getByText('it is another kind of file').waitFor();
     expect(await axeFaults(page)).toEqual([]);
     await choose(page, databaseFile('shop.sqlite'));
+    const removed = removal(page);
     await button(page, 'Discard').click();
     await dialog(page).waitFor({ state: 'detached' });
     await page.waitForFunction(() => document.querySelectorAll('dialog').length === 0);
+    await removed;
     expect(fixture.asked.at(-1)).toStartWith('DELETE api/arrivals/');
     expect(fixture.arrivals.left).toBe(0);
   },
@@ -180,9 +187,9 @@ test(
     await dialog(page).getByText('Checking what it holds…').waitFor();
     await page.keyboard.press('Escape');
     await dialog(page).waitFor({ state: 'detached' });
-    const removed = page.waitForRequest((request) => request.method() === 'DELETE');
+    const removed = removal(page);
     go();
-    await removed.then((request) => request.response());
+    await removed;
     expect(fixture.arrivals.left).toBe(0);
     const offsets = fixture.asked.flatMap((one) => /\?at=(\d+)/.exec(one)?.[1] ?? []).map(Number);
     expect(offsets.slice(0, 3)).toEqual([0, 0, 128 * 1024]);

@@ -5,7 +5,7 @@ import { axeFaults } from './app-scene.ts';
 import { type FixtureOptions, type State, startFixture } from './ui-fixture.ts';
 import { openScene } from './ui-scene.ts';
 
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 120_000;
 const scene = openScene(PATIENCE_MS);
 
 async function open(state: State, { width = 1280, ...options }: FixtureOptions & { width?: number } = {}) {

@@ -98,6 +98,8 @@ export interface FixtureOptions {
   readonly arrival?: ArrivalScene;
   /** Another target beside S3, which holds them all. */
   readonly further?: string;
+  /** A backup that is asked for waits for this before it ends. */
+  readonly until?: Promise<void>;
 }
 
 export function startFixture(state: State, options: FixtureOptions = {}): Fixture {
@@ -326,7 +328,8 @@ export function startFixture(state: State, options: FixtureOptions = {}): Fixtur
           percent: (index / names.length) * 100,
         };
         emit('progress', model.run);
-        setTimeout(() => tick(index + 1), 250);
+        const until = index === names.length - 1 ? options.until : undefined;
+        setTimeout(() => void Promise.resolve(until).then(() => tick(index + 1)), 250);
         return;
       }
       model.run = null;

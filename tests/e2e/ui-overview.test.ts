@@ -8,7 +8,7 @@ import { startFixture } from './ui-fixture.ts';
 import { type OverviewOptions, startOverview } from './ui-overview-fixture.ts';
 import { openScene } from './ui-scene.ts';
 
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 120_000;
 const BYTES_MAX = 45 * 1024;
 const assets = new URL('../../dist/page/assets/', import.meta.url);
 const scene = openScene(PATIENCE_MS);

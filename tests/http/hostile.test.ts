@@ -137,4 +137,4 @@ test('no answer of the real app has a path of the server, or a secret', async ()
     await app.stop();
     rmSync(outer, { recursive: true });
   }
-}, 60_000);
+}, 180_000);

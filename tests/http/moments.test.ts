@@ -3,7 +3,7 @@ import { expect, setDefaultTimeout, test } from 'bun:test';
 import type { z } from 'zod';
 import * as contract from '../../src/http/contract.ts';
 import { createServer } from '../../src/http/server.ts';
-import { capturedShops, capturing, order, texts, untilStatus } from '../support/captured-shop.ts';
+import { aMoment, capturedShops, capturing, order, texts, untilStatus } from '../support/captured-shop.ts';
 
 setDefaultTimeout(120_000);
 const { startShop } = capturedShops();
@@ -27,19 +27,12 @@ async function servedShop(more: Parameters<typeof startShop>[0] = {}) {
   return { ...shop, send, ask };
 }
 
-/** A time of its own: what was captured is earlier, and what is written next is later. */
-async function aMoment(): Promise<string> {
-  const atMs = Date.now() + 1;
-  while (Date.now() <= atMs) await Bun.sleep(1);
-  return new Date(atMs).toISOString();
-}
-
 test('marks are made, listed with the ranges, and bounded by from and to', async () => {
   const { app, ask, send } = await servedShop();
   await order(app, 'one');
   const first = await ask(contract.mark, 'POST', '/api/marks', { name: 'before import 42' });
   expect(first).toEqual({ name: 'before import 42', bookmark: expect.stringMatching(/^[0-9a-f]{16}$/) });
-  const between = await aMoment();
+  const between = (await aMoment()).toISOString();
   await order(app, 'two');
   await ask(contract.mark, 'POST', '/api/marks', { name: 'after' });
   const named = ({ marks }: z.output<typeof contract.moments>) => marks.map(({ name }) => name);
@@ -64,7 +57,7 @@ test('a plan and a restore take the time, the bookmark or the mark of a moment, 
   const { app, ask, service } = await servedShop();
   await order(app, 'one');
   const { bookmark } = await ask(contract.mark, 'POST', '/api/marks', { name: 'good' });
-  const at = await aMoment();
+  const at = (await aMoment()).toISOString();
   await order(app, 'two');
   for (const wish of [bookmark, 'good', at]) {
     const plan = await ask(contract.restorePlan, 'GET', `/api/restore?at=${encodeURIComponent(wish)}`);

@@ -53,10 +53,9 @@ for (const [form, text] of Object.entries({ ...forms, 'two good ones': `${head}C
     .on('error', () => {})
     .on('close', () => ended.resolve())
     .resume();
-  socket.write(text);
-  const timer = setTimeout(() => socket.destroy(), 150);
+  // No more comes: the server answers what it has got, and closes.
+  socket.end(text);
   await ended.promise;
-  clearTimeout(timer);
   became[form] = [...seen];
 }
 console.log(JSON.stringify(became));

@@ -13,7 +13,17 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { ask, makeDatabase, openElsewhere, openShop, refusal, scratchFolders, settle } from '../support/scratch.ts';
+import {
+  ask,
+  makeDatabase,
+  openElsewhere,
+  openShop,
+  refusal,
+  scratchFolders,
+  settle,
+  touch,
+} from '../support/scratch.ts';
+import { jobsHere } from '../support/jobs-here.ts';
 import { LOCK_FILE } from '../../src/engine/format/names.ts';
 import { backupFetch } from '../../src/http/mount.ts';
 import type { ServiceEvent } from '../../src/service/service-event.ts';
@@ -312,13 +322,21 @@ test('settings that are unreadable are left alone: the environment holds, and th
 });
 
 test('stopping cancels what is going, ends what is queued before it begins, and resolves when both have ended', async () => {
-  await using shop = openShop(scratch());
-  const moment = pinned(shop.service);
+  // A job of this process is stopped where it is, however fast it would go on.
+  await using shop = openShop(scratch(), { runJob: jobsHere({ now: () => new Date() }) });
+  const ended: Promise<unknown>[] = [];
+  const end = shop.service.on((event) => {
+    if (event.type !== 'progress' || event.run.backup === null) return;
+    end();
+    const queued = shop.service.performBackup();
+    ended.push(first, queued, shop.service.stop());
+  });
   const first = shop.service.performBackup();
-  await moment;
-  const queued = shop.service.performBackup();
-  await shop.service.stop();
-  expect([await first, await queued].map((result) => result.report.result)).toEqual(['stopped', 'stopped']);
+  await first;
+  expect(await Promise.all(ended)).toMatchObject([
+    ...Array.from({ length: 2 }, () => ({ report: { result: 'stopped' } })),
+    undefined,
+  ]);
   expect(await filenames(shop.service)).toEqual([]);
   // Stopped is not closed: by hand it still works.
   expect((await shop.service.performBackup()).success).toBe(true);
@@ -607,6 +625,7 @@ test('a backup that someone removed from the folder is missed, one that was dele
   expect([missed.code, missed.tone]).toEqual(['damaged', 'red']);
   expect(missed.detail).toStartWith(`${lost} is no longer`);
   writeFileSync(file, bytes);
+  touch(file);
   writeFileSync(`${file}.json`, manifest);
   // Written anew, it has another time.
   expect((await shop.service.getStatus()).verdict.code).toBe('changed');

@@ -1,9 +1,9 @@
 import { afterEach, expect, jest, spyOn, test } from 'bun:test';
-import { cpSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Catalog } from '../../src/engine/catalog/folder-catalog.ts';
 import { isBackupName } from '../../src/engine/format/names.ts';
-import { ask, openShop, refusal, scratchFolders, type Shop } from '../support/scratch.ts';
+import { ask, openShop, refusal, scratchFolders, type Shop, touch } from '../support/scratch.ts';
 
 const scratch = scratchFolders();
 afterEach(() => jest.useRealTimers());
@@ -11,9 +11,10 @@ afterEach(() => jest.useRealTimers());
 async function backUp({ service }: Shop): Promise<string> {
   return (await service.performBackup()).filename ?? '';
 }
-/** As many other bytes, as a careless program would write them. */
+/** As many other bytes, as a careless program would write them, and not within the same tick of the system's clock. */
 function overwrite(path: string): void {
   writeFileSync(path, Buffer.alloc(statSync(path).size));
+  touch(path);
 }
 const told = async ({ service }: Shop) => {
   const { verdict, freshness } = await service.getStatus();
@@ -47,7 +48,7 @@ test('a good one before it still counts, and a new one ends it', async () => {
 test('a file that was only touched is put right by verifying it', async () => {
   await using shop = openShop(scratch());
   const name = await backUp(shop);
-  utimesSync(join(shop.backups, name), new Date(), new Date());
+  touch(join(shop.backups, name));
   expect(await told(shop)).toEqual(['changed', 'red', 'unprotected']);
   expect((await shop.service.verifyBackup(name)).verified).toBe(true);
   expect(await told(shop)).toEqual(['protected', 'green', 'protected']);
@@ -72,7 +73,7 @@ test('of a folder that was copied without its times nothing is removed, all of i
   await shop.service.close();
   const copied = join(folder, 'copied');
   cpSync(shop.backups, copied, { recursive: true });
-  for (const name of readdirSync(copied)) utimesSync(join(copied, name), new Date(), new Date());
+  for (const name of readdirSync(copied)) touch(join(copied, name));
   rmSync(shop.backups, { recursive: true });
 
   const service = shop.again({ backupsPath: copied });

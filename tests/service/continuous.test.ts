@@ -5,7 +5,17 @@ import { runJob } from '../../src/engine/process/run-job.ts';
 import { readPause } from '../../src/engine/replication/pause.ts';
 import { restReplicator } from '../../src/engine/replication/rest-replicator.ts';
 import { BackupError } from '../../src/words/errors.ts';
-import { capturedShops, capturing, order, texts, textsIn, untilStatus } from '../support/captured-shop.ts';
+import {
+  aMoment,
+  capturedShops,
+  capturing,
+  flip,
+  order,
+  segmentsEndingAt,
+  texts,
+  textsIn,
+  untilStatus,
+} from '../support/captured-shop.ts';
 import { refusal } from '../support/scratch.ts';
 import { startSqlProcess } from '../support/sql-process.ts';
 
@@ -26,8 +36,7 @@ test('a moment comes back by its time, its bookmark and its mark; the latest is 
   await order(app, 'one');
   const { bookmark } = await service.mark('before the second');
   await service.performBackup();
-  await Bun.sleep(20);
-  const between = new Date();
+  const between = await aMoment();
   await order(app, 'two');
   await service.mark('after the second');
   for (const [name, at] of [
@@ -187,12 +196,8 @@ test('a damaged segment brings nothing back', async () => {
   const { app, service, place, stream } = await startShop();
   await capturing(service);
   await order(app, 'one');
-  await service.mark('one');
-  const level0 = join(stream, 'ltx', '0');
-  const last = join(level0, readdirSync(level0).sort().at(-1) ?? '');
-  const bytes = readFileSync(last);
-  bytes[130] = (bytes[130] ?? 0) ^ 1;
-  writeFileSync(last, bytes);
+  const { bookmark } = await service.mark('one');
+  for (const segment of segmentsEndingAt(stream, bookmark)) flip(segment);
   const to = join(place, 'one.sqlite');
   expect((await refusal(() => service.restore({ at: 'one' }, { mode: 'file', to }))).code).toBe('BAD_BACKUP');
   expect(existsSync(to)).toBe(false);

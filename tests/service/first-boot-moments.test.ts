@@ -17,7 +17,7 @@ import { fileURLToPath } from 'node:url';
 import { isLocked } from '../../src/engine/disk/lock.ts';
 import { REPLICATOR_LOCK } from '../../src/engine/replication/pause.ts';
 import { readStatus } from '../../src/engine/replication/status.ts';
-import { capturedShops, capturing, order, texts, textsIn } from '../support/captured-shop.ts';
+import { capturedShops, capturing, flip, order, segmentsEndingAt, texts, textsIn } from '../support/captured-shop.ts';
 import { ask, refusal } from '../support/scratch.ts';
 
 setDefaultTimeout(120_000);
@@ -48,12 +48,6 @@ const segmentsOf = (stream: string, level: number) =>
   readdirSync(join(stream, 'ltx', String(level)))
     .sort()
     .map((name) => join(stream, 'ltx', String(level), name));
-
-function damage(path: string): void {
-  const bytes = readFileSync(path);
-  bytes[130] = (bytes[130] ?? 0) ^ 1;
-  writeFileSync(path, bytes);
-}
 
 test('the newest moment comes back where it is newer than the newest backup, and is captured on', async () => {
   const { service, path, bookmark, said, place } = await deadShop();
@@ -95,7 +89,7 @@ test('a backup that holds all that was captured is taken: it opens without the s
 
 test('where the stream fails its proof the backup comes back, with what was lost', async () => {
   const { service, path, filename, bookmark, stream, said } = await deadShop();
-  damage(segmentsOf(stream, 0).at(-1) ?? '');
+  for (const segment of segmentsEndingAt(stream, bookmark)) flip(segment);
   const found = await service.restoreIfMissing();
   expect(found).toMatchObject({
     ...{ outcome: 'restored', path, backup: filename, from: 'local' },
@@ -109,9 +103,8 @@ test('where the stream fails its proof the backup comes back, with what was lost
 });
 
 test('behind a segment that is lost, what can be proven comes back, and it is said that there was more', async () => {
-  const { service, path, stream, said } = await deadShop();
-  const [last = ''] = segmentsOf(stream, 0).slice(-1);
-  rmSync(last);
+  const { service, path, stream, bookmark, said } = await deadShop();
+  for (const segment of segmentsEndingAt(stream, bookmark)) rmSync(segment);
   const found = await service.restoreIfMissing();
   expect(found).toMatchObject({ outcome: 'restored', from: 'local', skipped: [], lack: expect.any(String) });
   expect(found.outcome === 'restored' && found.backup).toMatch(/^[0-9a-f]{16}$/);
@@ -120,7 +113,7 @@ test('behind a segment that is lost, what can be proven comes back, and it is sa
 });
 
 test('nothing begins where a stream is all there is and none of its moments is left', async () => {
-  for (const ruin of [damage, rmSync, (path: string) => truncateSync(path, 0)]) {
+  for (const ruin of [flip, rmSync, (path: string) => truncateSync(path, 0)]) {
     const { service, path, stream } = await deadShop({ backUp: false });
     for (const level of [0, 1, 2, 3, 9]) for (const segment of segmentsOf(stream, level)) ruin(segment);
     const error = await refusal(() => service.restoreIfMissing());
@@ -171,10 +164,9 @@ test('everything is killed at once, the database is gone, and the command line b
   const expected = await texts(app);
   const all = (await app.run('SELECT count(*) AS n FROM orders'))[0];
   expect(all).toEqual({ n: 40 });
-  // Until the last commit is captured: a segment lies there that is newer than it.
-  const after = Date.now();
   await order(app, 'last');
-  while (segmentsOf(stream, 0).every((segment) => statSync(segment).mtimeMs < after)) await Bun.sleep(20);
+  // Until the last commit is captured.
+  await openService(place).service.mark('last');
   served.kill('SIGKILL');
   await once(served, 'close');
   await app.kill();

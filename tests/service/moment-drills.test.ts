@@ -4,7 +4,7 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pickMoment } from '../../src/engine/stories/drill-moment.ts';
 import { BackupError } from '../../src/words/errors.ts';
-import { capturedShops, capturing, order, untilStatus } from '../support/captured-shop.ts';
+import { capturedShops, capturing, flip, order, segmentsEndingAt, untilStatus } from '../support/captured-shop.ts';
 import { refusal } from '../support/scratch.ts';
 
 setDefaultTimeout(120_000);
@@ -21,16 +21,11 @@ async function markedShop(more: Parameters<typeof startShop>[0] = {}) {
   }
   const hidden = () =>
     readdirSync(join(shop.place, 'backups')).filter((name) => /^\.(drill-|velist-moment)/.test(name));
-  return { ...shop, marks, hidden, level0: join(shop.stream, 'ltx', '0') };
+  return { ...shop, marks, hidden };
 }
 
-const endingAt = (folder: string, bookmark: string) =>
-  join(folder, readdirSync(folder).find((name) => name.endsWith(`-${bookmark}.ltx`)) ?? '');
-
-function flip(path: string): void {
-  const bytes = readFileSync(path);
-  bytes[130] = (bytes[130] ?? 0) ^ 1;
-  writeFileSync(path, bytes);
+function flipMoment(stream: string, bookmark: string): void {
+  for (const segment of segmentsEndingAt(stream, bookmark)) flip(segment);
 }
 
 test('a drill proves a captured moment beside the newest backup, leaves nothing, and the status says so', async () => {
@@ -71,16 +66,16 @@ test('any moment may be drawn, not the newest alone', async () => {
   expect(marks.filter((bookmark) => !drawn.has(bookmark))).toEqual([]);
   await order(app, 'five');
   await service.mark('five');
-  expect((await pickMoment({ kind: 'pick-moment', folder: stream, dice: [0, 0] })).bookmark < (marks[0] ?? '')).toBe(
-    true,
-  );
+  // The coarsest, and of these the oldest.
+  const oldest = await pickMoment({ kind: 'pick-moment', folder: stream, dice: [0.99, 0] });
+  expect(oldest.bookmark < (marks[0] ?? '')).toBe(true);
 });
 
 test('a damaged segment fails the drill and turns the verdict until that moment or a newer one is proven', async () => {
-  const { service, marks, level0 } = await markedShop();
+  const { service, marks, stream } = await markedShop();
   await service.performBackup();
   const [first = '', second = '', , last = ''] = marks;
-  flip(endingAt(level0, second));
+  flipMoment(stream, second);
   const { ok, drills } = await service.drill({ at: second });
   expect([ok, drills[0]?.result, drills[0]?.error?.code]).toEqual([false, 'failed', 'BAD_BACKUP']);
   const failing = async () => {
@@ -95,14 +90,14 @@ test('a damaged segment fails the drill and turns the verdict until that moment 
   expect((await service.drill({ at: first })).ok).toBe(true);
   expect((await service.drill({ target: 'local', at: first })).ok).toBe(true);
   expect(await failing()).toEqual(['check-failed', second, 'failed', 'failed']);
-  flip(endingAt(level0, second));
+  flipMoment(stream, second);
   expect((await service.drill({ at: last })).ok).toBe(true);
   expect((await failing()).slice(0, 3)).toEqual(['off', null, 'proven']);
 });
 
 test('a lost segment fails the drill: of any moment before there is a base behind it, then of those that need it', async () => {
-  const { service, app, marks, level0, stream } = await markedShop();
-  rmSync(endingAt(level0, marks[2] ?? ''));
+  const { service, app, marks, stream } = await markedShop();
+  for (const segment of segmentsEndingAt(stream, marks[2] ?? '')) rmSync(segment);
   const draw = async (dice: number) => {
     try {
       return (await pickMoment({ kind: 'pick-moment', folder: stream, dice: [0, dice] })).bookmark;

@@ -1,7 +1,7 @@
 import { expect, jest, test } from 'bun:test';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openElsewhere, openShop, scratchFolders } from '../support/scratch.ts';
 import { LOCK_FILE } from '../../src/engine/format/names.ts';
@@ -10,7 +10,7 @@ import { openStateDatabase } from '../../src/service/state/state-database.ts';
 
 const scratch = scratchFolders();
 
-/** A program that makes one backup over the same files and prints its progress; it waits for a line before it begins. */
+/** A program that makes one backup over the same files and prints which. */
 const elsewhere = `
   import { BackupService } from '${join(import.meta.dir, '../../src/service/backup-service.ts')}';
   import { settingsWith } from '${join(import.meta.dir, '../support/settings.ts')}';
@@ -24,12 +24,14 @@ const elsewhere = `
 
 test('a run of another process is on this one’s status and events while it goes, and its backup when it has ended', async () => {
   const folder = scratch();
-  await using shop = openShop(folder, { form: { rows: 400_000 } });
-  const events: ServiceEvent[] = [];
+  await using shop = openShop(folder);
+  // Its run waits for the folder until it was seen.
+  mkdirSync(shop.backups, { mode: 0o700 });
+  const holder = await openElsewhere(join(shop.backups, LOCK_FILE));
+  await holder.ask('BEGIN EXCLUSIVE');
   const ended = Promise.withResolvers<ServiceEvent>();
   // Before there is a state at all.
   shop.service.on((event) => {
-    events.push(event);
     if (event.type === 'run') ended.resolve(event);
   });
   const child = spawn(
@@ -45,6 +47,7 @@ test('a run of another process is on this one’s status and events while it goe
     ],
     { stdio: ['ignore', 'pipe', 'inherit'] },
   );
+  const closed = once(child, 'close');
   let text = '';
   child.stdout.on('data', (chunk) => (text += chunk));
   let shown = (await shop.service.getStatus()).run;
@@ -54,7 +57,8 @@ test('a run of another process is on this one’s status and events while it goe
     if (run) expect(verdict.code).toBe('running');
     shown = run;
   }
-  await once(child, 'close');
+  await holder.kill();
+  await closed;
   const made = JSON.parse(text);
   expect(shown).toEqual(expect.objectContaining({ id: made.id, kind: 'backup', trigger: 'cli', user: 'eve' }));
   expect(shown?.startedAt).toBeInstanceOf(Date);

@@ -1,5 +1,6 @@
 /** A shop whose commits are captured: its app in a process of its own, and a service. */
 import { afterEach } from 'bun:test';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { BackupService } from '../../src/service/backup-service.ts';
@@ -68,6 +69,31 @@ export async function untilStatus(service: BackupService, isWanted: (status: Sta
 
 export const capturing = (service: BackupService) =>
   untilStatus(service, ({ continuous }) => continuous?.phase === 'capturing' && continuous.caughtUpAt !== null);
+
+/** A time of its own: what was captured is earlier, and what is written next is later. */
+export async function aMoment(): Promise<Date> {
+  const atMs = Date.now() + 1;
+  while (Date.now() <= atMs) await Bun.sleep(1);
+  return new Date(atMs);
+}
+
+/** Paths of all segments that end at that moment: what was captured, and what that was merged into at the turn of a half minute. */
+export function segmentsEndingAt(stream: string, bookmark: string): readonly string[] {
+  const root = join(stream, 'ltx');
+  const found = readdirSync(root)
+    .map((level) => join(root, level))
+    .flatMap((level) => readdirSync(level).map((name) => join(level, name)))
+    .filter((path) => path.endsWith(`-${bookmark}.ltx`));
+  if (found.length === 0) throw new Error(`no segment ends at ${bookmark}`);
+  return found;
+}
+
+/** Turns one bit of a segment's content over, and at the second time back. */
+export function flip(path: string): void {
+  const bytes = readFileSync(path);
+  bytes[130] = (bytes[130] ?? 0) ^ 1;
+  writeFileSync(path, bytes);
+}
 
 export const order = (app: SqlProcess, text: string) => app.run(`INSERT INTO orders (text) VALUES ('${text}')`);
 

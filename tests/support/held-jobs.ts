@@ -6,6 +6,7 @@ import type { RemoteListing } from '../../src/engine/catalog/store-catalog.ts';
 import type { Manifest } from '../../src/engine/format/manifest.ts';
 import type { JobKind, JobMap, JobRequest } from '../../src/engine/process/protocol.ts';
 import type { JobOptions, runJob } from '../../src/engine/process/run-job.ts';
+import type { Log } from '../../src/service/log.ts';
 import type { Settings } from '../../src/service/model.ts';
 import { openRooms } from '../../src/service/rooms.ts';
 import { BackupError } from '../../src/words/errors.ts';
@@ -52,7 +53,7 @@ export class HeldJobs {
 const bucket = { bucket: 'mine', region: 'us-east-1', endpoint: 'https://s3.example.com', retentionCount: null };
 
 /** A service with S3 and a second bucket, whose jobs are held, and which nobody started. */
-export function heldService(folder: string) {
+export function heldService(folder: string, log: Log = () => {}) {
   const jobs = new HeldJobs();
   const rooms = openRooms({
     databasePath: join(folder, 'shop.sqlite'),
@@ -63,7 +64,7 @@ export function heldService(folder: string) {
     targets: [{ ...bucket, bucket: 'other', name: 'second', prefix: 'backups' }],
     jobEnvironment: {},
     runJob: jobs.runJob,
-    log: () => {},
+    log,
   });
   const [s3, second] = [rooms.targets.require('s3'), rooms.targets.require('second')];
   return {

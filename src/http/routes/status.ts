@@ -5,6 +5,7 @@ import type { DoctorReport as Diagnosis, Status } from '../../service/model.ts';
 import { json } from '../answers.ts';
 import { activity, activityRange, doctorReport, type Health, health, status } from '../contract.ts';
 import { type Metrics, renderMetrics, renderMetricsOfAll } from '../metrics.ts';
+import { inTurns } from '../in-turns.ts';
 import { always, type OfAll, route } from '../route.ts';
 import { serialize } from '../serialize.ts';
 import { z } from 'zod';
@@ -75,17 +76,16 @@ function healthAnswer(failing: boolean, more: Partial<Health> = {}): Response {
 async function healthOfAll({ fleet, site, allowed }: OfAll): Promise<Response> {
   const readable = await allowed('read').catch(() => []);
   if (readable.length === 0) return healthAnswer(await site.isAnyFailing());
-  const stands = readable.map(async ({ name, service }) => ({
-    name,
-    status: await service.getStatus().catch(() => null),
-  }));
-  const described = (await Promise.all(stands)).map(({ name, status: found }) => ({
-    name,
-    status: isBad(found) ? ('failing' as const) : ('ok' as const),
-    state: found?.freshness.state ?? ('unprotected' as const),
-    verdict: found?.verdict.code ?? null,
-    lastGoodAt: found?.lastGood?.holdsAt.toISOString() ?? null,
-  }));
+  const described = await inTurns(readable, async ({ name, service }) => {
+    const found = await service.getStatus().catch(() => null);
+    return {
+      name,
+      status: isBad(found) ? ('failing' as const) : ('ok' as const),
+      state: found?.freshness.state ?? ('unprotected' as const),
+      verdict: found?.verdict.code ?? null,
+      lastGoodAt: found?.lastGood?.holdsAt.toISOString() ?? null,
+    };
+  });
   const failing = fleet.databases.length === 0 || described.some((one) => one.status === 'failing');
   return healthAnswer(failing, { databases: described });
 }

@@ -97,23 +97,27 @@ export class Backups {
 
   /** The folder, and the targets that are on as they were listed last: what a restore is planned from. */
   async places(): Promise<readonly PlannedPlace<KnownBackup>[]> {
-    return [await this.placeAt('local'), ...this.#targets.enabled.map(placeOf)];
+    return this.placesWith(await this.#context.catalog.list());
+  }
+
+  /** The same, with what the folder holds. */
+  placesWith(backups: readonly Backup[]): readonly PlannedPlace<KnownBackup>[] {
+    return [this.#here(backups), ...this.#targets.enabled.map(placeOf)];
   }
 
   /** One place; another than the folder is asked anew. */
   async placeAt(target: TargetName): Promise<PlannedPlace<KnownBackup>> {
-    if (target === 'local') return { target, word: target, copies: await this.#here() };
+    if (target === 'local') return this.#here(await this.#context.catalog.list());
     const remote = this.requireRemote(target);
     await remote.refresh();
     return placeOf(remote);
   }
 
-  async #here(): Promise<readonly (Backup & Pick<KnownBackup, 'other'>)[]> {
-    const backups = await this.#context.catalog.list();
+  #here(backups: readonly Backup[]): PlannedPlace<Backup & Pick<KnownBackup, 'other'>> {
     const { ownership } = this.#context.places.folder(backups);
     if (this.#marked?.backups !== backups || this.#marked.ownership !== ownership)
       this.#marked = { backups, ownership, copies: backups.map((backup) => marking(backup, ownership)) };
-    return this.#marked.copies;
+    return { target: 'local', word: 'local', copies: this.#marked.copies };
   }
 
   /**

@@ -123,10 +123,14 @@ export class MakeBackup {
       if (isStopping) run.abort.abort();
       this.#joinable = { run, request };
       onBegun();
-      const made = await runs.lead(run, () => this.#make(run, asked.trigger));
-      run.note({ backup: made.name, sizeBytes: made.sizeBytes });
-      await this.#afterwards(made);
-      return made;
+      // Shown until it is recorded: whoever looked at the folder before it was there must not see that nothing runs.
+      return await runs.lead(run, async () => {
+        const made = await this.#make(run, asked.trigger);
+        run.mayStop = false;
+        run.note({ backup: made.name, sizeBytes: made.sizeBytes });
+        await this.#afterwards(made);
+        return made;
+      });
     });
     const { report, error } = settled;
     if (error) return { success: false, error: error.toJSON(), report };

@@ -13,6 +13,7 @@ import type { Continuous } from '../continuous/continuous.ts';
 import type { Status } from './shown-status.ts';
 import { type Activity, type ActivityRange, composeActivity } from '../runs/activity.ts';
 import type { RunProgress } from '../../words/run.ts';
+import type { TargetName } from '../../words/target-word.ts';
 import type { Restores } from '../restores/restores.ts';
 import type { BackupSchedule } from '../runs/backup-schedule.ts';
 import type { Rhythm } from '../runs/rhythm.ts';
@@ -52,27 +53,29 @@ export class LookAtAll {
 
   async status(): Promise<Status> {
     const { backups: known, continuous, losses, restores, retention, rhythm, schedule, targets } = this.#parts;
-    const { now, settings, options, folder, state, database } = this.#context;
+    const { now, settings, options, folder, database, catalog } = this.#context;
     // A folder that can't be listed is the news itself: page, health, metrics and webhooks have to tell it.
     let unlisted: ErrorBody | null = null;
-    const places = await known.places().catch((error: unknown): readonly PlannedPlace<KnownBackup>[] => {
+    let places: readonly PlannedPlace<KnownBackup>[] = [];
+    try {
+      places = known.placesWith(await catalog.list());
+    } catch (error) {
       unlisted = BackupError.from(error).toJSON();
-      return [];
-    });
+    }
     const all = oneOfEach(places);
     const here = namesOf(hereOf(all));
     const backups = ownOf(all);
-    const lastRestore = restores.lastRestore();
-    // A run that was stopped by hand, or a wrong call, has not mended what failed before.
-    const runsOfBackups = state.history.list({ limit: RUNS_LOOKED_AT, kind: 'backup', telling: true });
-    const isGone = isMissing(database.path);
-    const newest = (filter: RunFilter) => state.history.list({ limit: 1, ...filter })[0] ?? null;
+    const { lastRestore, runsOfBackups, ...ran } = this.#ran();
+    const realPath = database.realPath();
+    const stamp = this.#stamp(realPath);
+    // What was found where the path leads is there.
+    const isGone = (stamp === null || realPath !== database.path) && isMissing(database.path);
     return composeStatus({
       now: now(),
       settings: settings.current,
       backups,
       items: known.toItems(backups, here),
-      database: this.#lookAtDatabase(isGone),
+      database: this.#lookAtDatabase(isGone ? null : stamp),
       cron: options.cron ?? null,
       nextRunAt: schedule.nextRunAt,
       stalledSince: schedule.stalledSince,
@@ -89,27 +92,25 @@ export class LookAtAll {
         listedAt: remote.known.listedAt,
       })),
       run: this.#shownRun(),
-      lastRun: newest({ except: 'upload' }),
+      lastRun: ran.lastRun,
       unlisted,
-      wasBackedUp: state.lastMade() !== null,
+      wasBackedUp: ran.made !== null,
       isMissing: isGone,
       // A file that is back has.
       lastBackupRun: runsOfBackups.find(({ error }) => isGone || error?.code !== 'DB_MISSING') ?? null,
-      lastUnchangedRun: newest({ kind: 'backup', result: 'unchanged' }),
-      drills: (target) => ({
-        last: state.history.lastDrill(target),
-        proven: state.history.lastDrill(target, 'restored'),
-      }),
+      lastUnchangedRun: ran.lastUnchangedRun,
+      drills: (target) => this.#drilled(target),
       failedChecks: failedChecks(
         places.map(({ target, copies }) => ({
           ...{ target, copies },
-          openDrill: state.history.openDrill(target),
-          lastDrill: state.history.lastDrill(target),
+          openDrill: this.#drilled(target).open,
+          lastDrill: this.#drilled(target).last,
           ...(target === 'local' && { moments: continuous.drilledMoments() }),
         })),
       ),
       shownRestore: restores.shownRestore(lastRestore),
-      vanished: this.#vanished(here),
+      // The newest backup that was made here, if it is not in the folder and nobody is known to have removed it.
+      vanished: ran.made && !ran.isRemoved && !here.has(ran.made) ? ran.made : null,
       isUploading: (name, target) => targets.isUploading(name, target),
       isBusyElsewhere: (target) => targets.all.some((one) => one.target === target && one.uploads.isBusyElsewhere()),
       undo: restores.undoable(backups, lastRestore),
@@ -176,27 +177,45 @@ export class LookAtAll {
     );
   }
 
-  /** The newest backup that was made here, if it is not in the folder and nobody is known to have removed it. */
-  #vanished(here: ReadonlySet<string>): string | null {
-    const { state } = this.#context;
-    const made = state.lastMade();
-    return made && !here.has(made) && state.history.removal(made) === null ? made : null;
+  #ran() {
+    const { history } = this.#context.state;
+    return history.hold('look', () => {
+      const newest = (filter: RunFilter) => history.list({ limit: 1, ...filter })[0] ?? null;
+      const made = newest({ kind: 'backup', result: 'success' })?.backup ?? null;
+      return {
+        lastRestore: this.#parts.restores.lastRestore(),
+        // A run that was stopped by hand, or a wrong call, has not mended what failed before.
+        runsOfBackups: history.list({ limit: RUNS_LOOKED_AT, kind: 'backup', telling: true }),
+        lastRun: newest({ except: 'upload' }),
+        lastUnchangedRun: newest({ kind: 'backup', result: 'unchanged' }),
+        made,
+        isRemoved: made !== null && history.removal(made) !== null,
+      };
+    });
   }
 
-  #lookAtDatabase(isGone: boolean): Omit<Status['database'], 'growthBytes'> {
+  #drilled(target: TargetName) {
+    const { history } = this.#context.state;
+    return history.hold(`drills ${target}`, () => ({
+      last: history.lastDrill(target),
+      proven: history.lastDrill(target, 'restored'),
+      open: history.openDrill(target),
+    }));
+  }
+
+  #lookAtDatabase(stamp: DatabaseStamp | null): Omit<Status['database'], 'growthBytes'> {
     const { database } = this.#context;
     const base = { name: database.name, path: database.named };
-    const stamp = isGone ? null : this.#stamp();
     if (stamp === null) return { ...base, exists: false, sizeBytes: 0, logBytes: 0, changedAt: null };
     const logBytes = stamp.wal?.sizeBytes ?? 0;
     const sizeBytes = stamp.main.sizeBytes + logBytes;
     return { ...base, exists: true, sizeBytes, logBytes, changedAt: changedAt(stamp) };
   }
 
-  #stamp(): DatabaseStamp | null {
+  #stamp(realPath: string): DatabaseStamp | null {
     const { database, now } = this.#context;
     try {
-      return stampDatabase(database.path, { nowMs: now().getTime(), realPath: database.realPath() });
+      return stampDatabase(database.path, { nowMs: now().getTime(), realPath });
     } catch {
       // Gone in this moment, or nobody may look: the run that fails for it says what is wrong.
       return null;

@@ -86,7 +86,8 @@ export class BackupSchedule {
 
   /** Since when nothing was heard; null while that is no longer than it may be. */
   get stalledSince(): Date | null {
-    return this.#scheduler.stalledSince(this.#silenceMaxMs());
+    // The size of the database is asked only after the least time.
+    return this.#scheduler.stalledSince(SILENCE_LEAST_MS) && this.#scheduler.stalledSince(this.#silenceMaxMs());
   }
 
   start(): void {

@@ -113,7 +113,7 @@ export class RunHistory {
   list(filter: RunFilter & { readonly limit: number }): readonly Run[] {
     const { limit, kind, except, result, telling } = filter;
     if (limit > HELD_RUNS_MAX) return this.#list(filter);
-    return this.#hold(`list ${kind} ${except} ${result} ${telling} ${limit}`, () => this.#list(filter));
+    return this.hold(`list ${kind} ${except} ${result} ${telling} ${limit}`, () => this.#list(filter));
   }
 
   #list({ limit, telling = false, ...filter }: RunFilter & { readonly limit: number }): readonly Run[] {
@@ -168,7 +168,7 @@ export class RunHistory {
 
   /** The newest backup run that succeeded, or failed with one of these codes. */
   lastJudgement(codes: readonly ErrorCode[]): Run | null {
-    return this.#hold(`judgement ${codes.join()}`, () => this.#lastJudgement(codes));
+    return this.hold(`judgement ${codes.join()}`, () => this.#lastJudgement(codes));
   }
 
   #lastJudgement(codes: readonly ErrorCode[]): Run | null {
@@ -184,7 +184,7 @@ export class RunHistory {
 
   /** The newest drill of a target that was not stopped, or that proved as much; of backups, or of captured moments. */
   lastDrill(target: TargetName, proof?: Drill['proof'], of: DrilledKind = 'backups'): Run | null {
-    return this.#hold(`drill ${of} ${proof} ${target}`, () => this.#lastDrill(target, proof, of));
+    return this.hold(`drill ${of} ${proof} ${target}`, () => this.#lastDrill(target, proof, of));
   }
 
   #lastDrill(target: TargetName, proof: Drill['proof'] | undefined, of: DrilledKind): Run | null {
@@ -204,7 +204,7 @@ export class RunHistory {
    * backup, and any later proof counts.
    */
   openDrill(target: TargetName, of: DrilledKind = 'backups'): Run | null {
-    return this.#hold(`open drill ${of} ${target}`, () => this.#openDrill(target, of));
+    return this.hold(`open drill ${of} ${target}`, () => this.#openDrill(target, of));
   }
 
   #openDrill(target: TargetName, of: DrilledKind): Run | null {
@@ -277,7 +277,7 @@ export class RunHistory {
   }
 
   note(key: NoteKey): string | null {
-    return this.#hold(`note ${key}`, () => this.#note(key));
+    return this.hold(`note ${key}`, () => this.#note(key));
   }
 
   #note(key: NoteKey): string | null {
@@ -318,8 +318,12 @@ export class RunHistory {
     this.#database.close();
   }
 
-  /** An answer holds for as long as nobody changes the file: a status asks for the same few runs each time. */
-  #hold<Answer>(key: string, ask: () => Answer): Answer {
+  /**
+   * An answer holds for as long as nobody changes the file: a status asks for the same few runs each time.
+   *
+   * @param key of that question alone.
+   */
+  hold<Answer>(key: string, ask: () => Answer): Answer {
     const [{ version }, databases, before] = [this, this.#databases(), this.#heldAt];
     const isSame = version === before.version && isSameList(databases, before.databases);
     if (!isSame || this.#held.size >= HELD_MAX) this.#held.clear();

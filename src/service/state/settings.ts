@@ -18,6 +18,7 @@ import type { Settings } from './backup-config.ts';
 import { writePrivateJson } from '../../engine/disk/private-json.ts';
 import { keepNames, keepSettingsNone, type KeepSettings } from '../targets/retention-policies.ts';
 
+const NONE: Partial<Settings> = {};
 const changesSchema = z.strictObject(pageSettings).partial();
 
 /** In the folder of the backups. */
@@ -47,6 +48,7 @@ export class SettingsFile {
   /** Settings of a newer version: they do nothing here, and stay in the file. */
   readonly #further: Readonly<Record<string, unknown>>;
   #complaint: string | null;
+  #current: { readonly changes: Partial<Settings>; readonly settings: Settings } | null = null;
 
   /** @param options.isOurs false while the folder is another database's: its settings are not ours. */
   constructor(
@@ -80,7 +82,7 @@ export class SettingsFile {
   }
 
   get #changes(): Partial<Settings> {
-    return this.#isOurs() ? this.#saved : {};
+    return this.#isOurs() ? this.#saved : NONE;
   }
 
   /** Why not all that was saved is in force; null when it is. */
@@ -89,7 +91,10 @@ export class SettingsFile {
   }
 
   get current(): Settings {
-    return { ...this.#start, ...this.#changes, ...this.#keepSaid(this.#changes) };
+    const changes = this.#changes;
+    if (this.#current?.changes !== changes)
+      this.#current = { changes, settings: { ...this.#start, ...changes, ...this.#keepSaid(changes) } };
+    return this.#current.settings;
   }
 
   /** Nobody said what to keep beside the newest, neither in the environment nor later. */

@@ -159,7 +159,7 @@ export class StateDatabase {
   #statement(sql: string): StatementSync {
     const statement = this.#prepared.get(sql) ?? this.#database.prepare(sql);
     this.#prepared.set(sql, statement);
-    // Only now: one that was closed has no place there, for its rest would be the error of another.
+    // Behind what throws once this is closed: a closed one among those that rest would fail a statement of another.
     stayAwake(this);
     return statement;
   }

@@ -10,7 +10,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { OWNER_FILE, RECORD_FILE } from '../../engine/format/names.ts';
 import type { Catalog } from '../../engine/catalog/folder-catalog.ts';
-import { stampOf } from '../../engine/disk/file-stamp.ts';
+import { type FileStamp, isUnchanged, stampOf } from '../../engine/disk/file-stamp.ts';
 import { isSameDatabase, judgePlace, type PlaceIdentity, type Sourced } from '../../engine/catalog/identity.ts';
 import { lookAtFolder, type OwnedFolder, readFolderIdentity } from '../../engine/catalog/own-folder.ts';
 import { BackupError } from '../../words/errors.ts';
@@ -66,7 +66,9 @@ export class Places {
   readonly #options: PlacesOptions;
   readonly #installationPath: string;
   #base: { readonly path: string; readonly self: DatabaseSelf } | null = null;
-  #seen: { readonly key: string; readonly known: Known } | null = null;
+  /** As the files of `#files` were. */
+  #seen: { readonly base: DatabaseSelf; readonly stamps: readonly FileStamp[]; readonly known: Known } | null = null;
+  readonly #files: readonly string[];
   #folder: { readonly known: Known; readonly ownedBy: (backups: readonly Sourced[]) => OwnedFolder } | null = null;
   readonly #now = new OfThisTurn(() => this.#lookAgain());
   /** Stands in for the installation's file where that can't be written. */
@@ -79,6 +81,8 @@ export class Places {
   constructor(options: PlacesOptions) {
     this.#options = options;
     this.#installationPath = installationPath(options.statePath);
+    const { folder } = options.catalog;
+    this.#files = [this.#installationPath, join(folder, RECORD_FILE), join(folder, OWNER_FILE)];
   }
 
   /** Which database we are, as far as it is known. */
@@ -184,16 +188,17 @@ export class Places {
   }
 
   #lookAgain(): Known {
-    const { database, realPath, catalog } = this.#options;
-    const { folder } = catalog;
+    const { database, realPath } = this.#options;
     const path = realPath();
     if (this.#base?.path !== path) this.#base = { path, self: selfOf(database, path) };
     const base = this.#base.self;
-    const files = [this.#installationPath, join(folder, RECORD_FILE), join(folder, OWNER_FILE)];
-    const key = JSON.stringify([base.pathDigest, this.#installation?.id, ...files.map(stampOf)]);
-    if (this.#seen?.key === key) return this.#seen.known;
+    const seen = this.#seen;
+    if (seen?.base === base && this.#files.every((file, index) => isUnchanged(file, seen.stamps[index] ?? null)))
+      return seen.known;
+    // Before they are read: what changes meanwhile is found at the next look.
+    const stamps = this.#files.map(stampOf);
     const known = this.#look(base);
-    this.#seen = { key, known };
+    this.#seen = { base, stamps, known };
     return known;
   }
 
