@@ -20,7 +20,7 @@ import { refusal } from '../support/scratch.ts';
 import { startSqlProcess } from '../support/sql-process.ts';
 
 setDefaultTimeout(120_000);
-const { scratch, startShop } = capturedShops();
+const { scratch, openService, startShop } = capturedShops();
 
 test('off, nothing of it is there: no folder, no process, no word in the status', async () => {
   const { app, service, stream } = await startShop({ isOn: false });
@@ -221,14 +221,22 @@ test('a moment whose job is killed leaves nothing behind', async () => {
   expect(readdirSync(join(place, 'backups')).filter((name) => name.startsWith('.velist-moment'))).toEqual([]);
 });
 
-test('a backup that is not the captured moment is told until a later one is, or it is removed', async () => {
+test('a backup that is not the captured moment is told through restarts, until a later one is, or it is removed', async () => {
   // Whether the next one is taken for the same.
   let isSame = false;
-  const { app, service } = await startShop({
+  const more = {
     runJob: (async (request, options) =>
       request.kind === 'backup-moment' ? { isSame } : await runJob(request, options)) as typeof runJob,
-  });
+  };
+  const { app, place, service: before, stream } = await startShop(more);
+  let service = before;
   await capturing(service);
+  const restart = async () => {
+    await service.close();
+    ({ service } = openService(place, more));
+    service.start();
+    await capturing(service);
+  };
   const concern = async () => (await service.getStatus()).continuous?.concern ?? null;
   const backUp = async (text: string) => {
     await order(app, text);
@@ -236,6 +244,10 @@ test('a backup that is not the captured moment is told until a later one is, or 
   };
   const first = await backUp('one');
   expect(await concern()).toStartWith(`${first} and the captured moment`);
+  await restart();
+  expect(await concern()).toStartWith(`${first} and the captured moment`);
+  const { service: asked } = openService(place);
+  expect((await asked.getStatus()).continuous?.concern).toStartWith(first);
   isSame = true;
   await backUp('two');
   expect(await concern()).toBeNull();
@@ -243,6 +255,13 @@ test('a backup that is not the captured moment is told until a later one is, or 
   const third = await backUp('three');
   expect(await concern()).toStartWith(third);
   await service.deleteBackup(third);
+  expect(await concern()).toBeNull();
+  // What can't be read any more is no good news, until the next backup is compared.
+  writeFileSync(join(stream, 'untrue-backup.json'), '{');
+  expect(await concern()).toStartWith('A backup and a captured moment');
+  isSame = true;
+  await backUp('four');
+  await restart();
   expect(await concern()).toBeNull();
 });
 

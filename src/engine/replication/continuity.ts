@@ -14,9 +14,14 @@ import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { FollowedDatabase } from '../sqlite/followed-database.ts';
+import { BackupError } from '../../words/errors.ts';
 import { writePrivateJson } from '../disk/private-json.ts';
 import { saltsText } from './capture.ts';
+import type { LocalStream } from './local-stream.ts';
 import { beginOfLog, followsOn, isStillThere, type LogPosition } from './log-tail.ts';
+import { headerOver } from './merge.ts';
+import { planStream } from './plan.ts';
+import { bookmarkOf } from './segment.ts';
 
 const FILE = 'drained.json';
 
@@ -75,4 +80,35 @@ export function provenPosition(
   if (index.frames === 0 && begin === null) return null;
   if (note.position === null || begin === null || saltsText(begin) !== index.salts) return undefined;
   return followsOn(begin, note.position) ? begin : undefined;
+}
+
+/**
+ * Whether the segments lead to the newest moment, by their names and headers alone. A stream that looks broken is listed
+ * once more, for a read that failed just once.
+ *
+ * @param toldTxid the newest moment that was ever told.
+ * @returns the newest that there ever was, and why it cannot be reached, if so.
+ */
+export function followChain(stream: LocalStream, toldTxid: bigint) {
+  if (faultOf(stream, toldTxid) !== null) stream.refresh();
+  const newestTxid = stream.newest?.maxTxid ?? 0n;
+  return { lastTxid: newestTxid < toldTxid ? toldTxid : newestTxid, fault: faultOf(stream, toldTxid) };
+}
+
+function faultOf({ segments, newest }: LocalStream, toldTxid: bigint): BackupError | null {
+  if (newest === null) return toldTxid > 0n ? missingBehind(null) : null;
+  const plan = planStream({ txid: newest.maxTxid }, { segments, bases: [] });
+  if (plan.outcome === 'none') return missingBehind(plan.before);
+  if (plan.outcome === 'gap') return missingBehind(plan.txid);
+  try {
+    headerOver(plan.segments.map(({ header }) => header));
+  } catch (error) {
+    return BackupError.from(error);
+  }
+  return newest.maxTxid < toldTxid ? missingBehind(newest.maxTxid) : null;
+}
+
+function missingBehind(txid: bigint | null): BackupError {
+  const what = txid === null ? 'none has all pages' : `none goes on from ${bookmarkOf(txid)}`;
+  return new BackupError('BAD_BACKUP', what, { hint: 'Find out who removed it.' });
 }

@@ -4,7 +4,7 @@
  * is a fault of the stream, and known as one here; in the main file it would look like damage later.
  */
 import { readSync } from 'node:fs';
-import { pageFrames } from '../sqlite/wal.ts';
+import { FRAME_HEADER_BYTES, WAL_HEADER_BYTES } from '../sqlite/wal.ts';
 import { isStillThere, type LogPosition } from './log-tail.ts';
 import { Lost } from './lost.ts';
 import { type PageSums, sumPage } from './page-sums.ts';
@@ -42,12 +42,19 @@ export class LogProof {
   prove(position: LogPosition | null, sums: PageSums): void {
     if (position === null || position === this.#proven || !isStillThere(this.#log, position)) return;
     const isSameLog = this.#proven?.salts.every((salt, index) => salt === position.salts[index]);
-    const pages = pageFrames(this.#log, position.frames, isSameLog ? this.#proven?.frames : 0);
-    const page = Buffer.allocUnsafeSlow(position.pageSize);
+    const provenFrames = isSameLog ? (this.#proven?.frames ?? 0) : 0;
+    const frame = Buffer.allocUnsafeSlow(FRAME_HEADER_BYTES + position.pageSize);
+    // A bit for each page.
+    const seen = new Uint8Array((sums.pages >>> 3) + 1);
     let missed: number | null = null;
-    for (const [number, place] of pages) {
-      readSync(this.#log, page, 0, page.length, place);
-      if (!this.#isCaptured(number, page, sums)) missed ??= number;
+    // The newest of each page comes first.
+    for (let index = position.frames - 1; index >= provenFrames; index--) {
+      readSync(this.#log, frame, 0, frame.length, WAL_HEADER_BYTES + index * frame.length);
+      const number = frame.readUInt32BE(0);
+      const [place, bit] = [number >>> 3, 1 << (number & 7)];
+      if (number > sums.pages || ((seen[place] ?? 0) & bit) !== 0) continue;
+      seen[place] = (seen[place] ?? 0) | bit;
+      if (!this.#isCaptured(number, frame.subarray(FRAME_HEADER_BYTES), sums)) missed ??= number;
     }
     // A log that began anew meanwhile says nothing.
     if (!isStillThere(this.#log, position)) return;

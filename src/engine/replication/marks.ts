@@ -3,7 +3,7 @@
  * windows is over. Whoever makes a mark writes its name; the replicator, which looks at
  * the file at each pass, captures up to then and writes down the moment. Without a replicator the newest moment is meant.
  */
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { BackupError, errnoCode } from '../../words/errors.ts';
@@ -26,6 +26,7 @@ export type Mark = z.infer<typeof markSchema>;
 export function readMarks(folder: string): readonly Mark[] {
   const path = join(folder, FILE);
   try {
+    if (statSync(path, { throwIfNoEntry: false }) === undefined) return [];
     return z.array(markSchema).parse(JSON.parse(readFileSync(path, 'utf8')));
   } catch (cause) {
     if (errnoCode(cause) === 'ENOENT') return [];

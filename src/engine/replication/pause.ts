@@ -3,7 +3,7 @@
  * place of this one, or another file took its name. Whoever replaces the database holds the lock of the replicator
  * meanwhile, so the rest ends with it, however it ends.
  */
-import { readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { errnoCode } from '../../words/errors.ts';
@@ -25,6 +25,8 @@ export const REPLICATOR_LOCK = '.replicator.lock';
 export function readPause(folder: string): Pause | null {
   let text: string;
   try {
+    // An error at each look costs more than the look.
+    if (statSync(join(folder, FILE), { throwIfNoEntry: false }) === undefined) return null;
     text = readFileSync(join(folder, FILE), 'utf8');
   } catch (error) {
     if (errnoCode(error) === 'ENOENT') return null;

@@ -467,6 +467,48 @@ describe('planted faults are found, and named rightly', () => {
   });
 });
 
+describe('a segment that is gone at a start is known then, and the stream begins anew, once', () => {
+  const ways = {
+    'one in the middle': (names: readonly string[]) => names.slice(-2, -1),
+    'the newest': (names: readonly string[]) => names.slice(-1),
+    'all that were captured': (names: readonly string[]) => names,
+  };
+  for (const [way, lostOf] of Object.entries(ways)) {
+    test(way, async () => {
+      const { path, app, folder } = await startApp();
+      const running = start(path, folder);
+      await running.until(({ phase }) => phase === 'capturing');
+      const moments: [string, string][] = [];
+      for (let k = 0; k < 4; k++) {
+        await insert(app, 1);
+        moments.push([(await running.replicator.flush()).bookmark, await content(app)]);
+      }
+      await running.stop();
+      const [last = ''] = moments.at(-1) ?? [];
+      const lost = lostOf(level0(folder));
+      // A name that is none, as a damaged folder has it, is as good as gone.
+      for (const name of lost) renameSync(join(folder, 'ltx', '0', name), join(folder, 'ltx', '0', `${name}~`));
+      if (way === 'all that were captured') rmSync(join(folder, 'ltx', '9'), { recursive: true });
+      const again = start(path, folder);
+      const { untrue, rebased } = await again.until(({ phase }) => phase === 'capturing');
+      expect([untrue?.at, untrue?.error.code, rebased === null]).toEqual(['stream', 'STREAM_UNTRUE', false]);
+      await insert(app, 1);
+      const { bookmark } = await again.replicator.flush();
+      expect(await restored(folder, txid(bookmark))).toBe(await content(app));
+      await again.stop();
+      // No name means another state than the one that was promised for it.
+      for (const [promised, rows] of moments) {
+        const found = await restored(folder, txid(promised)).catch(() => 'none');
+        expect([rows, 'none']).toContain(found);
+      }
+      expect(bookmark > last).toBe(true);
+      const third = start(path, folder);
+      const healed = await third.until(({ phase }) => phase === 'capturing');
+      expect([healed.untrue, healed.rebased]).toEqual([null, null]);
+    });
+  }
+});
+
 test('a mark that cannot be written down just now holds up no capture, and is made later', async () => {
   const { path, app, folder } = await startApp();
   const running = start(path, folder);

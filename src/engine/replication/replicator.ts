@@ -4,7 +4,6 @@
  * the app never pays for it: a pin that makes its log too long is let go.
  */
 import { basename, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { BackupError } from '../../words/errors.ts';
 import { takeLock } from '../disk/lock.ts';
 import { makePrivateFolder } from '../disk/private-folder.ts';
@@ -12,7 +11,7 @@ import { FollowedDatabase } from '../sqlite/followed-database.ts';
 import { BackupHolds } from './backup-holds.ts';
 import { Capture, type StreamHead } from './capture.ts';
 import { Checkpoints } from './checkpoints.ts';
-import { provenPosition, removeDrainedNote, writeDrainedNote } from './continuity.ts';
+import { followChain, provenPosition, removeDrainedNote, writeDrainedNote } from './continuity.ts';
 import { Faults } from './faults.ts';
 import { LocalStream } from './local-stream.ts';
 import { LogLimits } from './log-limits.ts';
@@ -176,9 +175,13 @@ export class Replicator {
     const { signal } = this.#context;
     // It was restored or replaced while nobody looked.
     if (this.#faults.damage?.file !== database.file) this.#faults.endDamage();
+    const { lastTxid: txid, fault } = followChain(this.#stream, BigInt(`0x${this.#status.now.bookmark ?? 0}`));
+    if (fault !== null) this.#faults.noteStream(segmentUntrue(fault, database.path));
     const { newest } = this.#stream;
-    if (newest === null || newest.header.tag === 0) return await this.#rebase(database, null, 'the stream begins');
-    const { header, maxTxid: txid, at } = newest;
+    const first = { txid, at: new Date(0), tag: newTag(), state: 0n, sums: null };
+    if (newest === null || newest.header.tag === 0)
+      return await this.#rebase(database, first, fault && 'segments are missing');
+    const { header, at } = newest;
     // What is untrue is no measure: all pages are captured then.
     const sums = this.#faults.isStreamUntrue ? null : await inTurns(sumsOfNewest(folder, this.#stream, newest), signal);
     const position = positionOf(header);
@@ -201,16 +204,16 @@ export class Replicator {
     return await this.#rebase(database, before, reason);
   }
 
+  /** @param reason null for a stream that begins. */
   async #rebase(
     database: FollowedDatabase,
-    before: Parameters<typeof rebase>[2] | null,
-    reason: string,
+    before: Parameters<typeof rebase>[2],
+    reason: string | null,
   ): Promise<StreamHead> {
     const { now, signal } = this.#context;
-    const first = { txid: this.#stream.newest?.maxTxid ?? 0n, at: new Date(0), tag: newTag(), state: 0n, sums: null };
-    const done = await rebase(database, this.#stream, before ?? first, { now, signal });
-    const rebased = { at: done.head.at.toISOString(), reason, pages: done.changedPages };
-    if (before !== null) this.#status.tell({ rebased });
+    const done = await rebase(database, this.#stream, before, { now, signal });
+    if (reason !== null)
+      this.#status.tell({ rebased: { at: done.head.at.toISOString(), reason, pages: done.changedPages } });
     if (done.isWhole) {
       saveSums(this.#options.folder, done.head);
       this.#faults.noteBeganAnew();
@@ -342,11 +345,17 @@ export class Replicator {
 
   /** Until then, or until somebody wants a look at once. */
   async #sleep(ms: number): Promise<void> {
-    const woken = new AbortController();
-    this.#wake = () => woken.abort();
-    if (this.#flushes.length > 0 && this.#status.now.phase === 'capturing') return;
-    const signal = AbortSignal.any([woken.signal, this.#context.signal]);
-    await sleep(Math.max(0, ms), undefined, { signal }).catch(() => {});
+    const { signal } = this.#context;
+    const { promise, resolve: wake } = Promise.withResolvers<void>();
+    this.#wake = wake;
+    if (signal.aborted || (this.#flushes.length > 0 && this.#status.now.phase === 'capturing')) return;
+    // Without signals of its own: an idle process does little else.
+    const timer = setTimeout(wake, Math.max(0, ms));
+    const onAbort = () => wake();
+    signal.addEventListener('abort', onAbort);
+    await promise;
+    signal.removeEventListener('abort', onAbort);
+    clearTimeout(timer);
     this.#wake = () => {};
   }
 

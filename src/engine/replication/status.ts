@@ -2,9 +2,9 @@
  * What a replicator tells about one database: to its owner, and by a file beside the stream to other processes. The file is
  * written when there is news, never only as a sign of life: that is the lock.
  */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import type { ErrorBody } from '../../words/errors.ts';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { type ErrorBody, errnoCode } from '../../words/errors.ts';
 import { writePrivateJson } from '../disk/private-json.ts';
 
 const FILE = 'status.json';
@@ -49,5 +49,31 @@ export function readStatus(folder: string): StreamStatus | null {
     return JSON.parse(readFileSync(join(folder, FILE), 'utf8')) as StreamStatus; // written by us
   } catch {
     return null;
+  }
+}
+
+const UNTRUE = 'untrue-backup.json';
+
+/** Told through restarts until a later backup is what was captured, or this one is removed. */
+interface UntrueBackup {
+  readonly name: string;
+  /** One sentence. */
+  readonly text: string;
+}
+
+/** @throws BackupError; system errors. */
+export function noteUntrueBackup(folder: string, untrue: UntrueBackup | null): void {
+  if (untrue === null) rmSync(join(folder, UNTRUE), { force: true });
+  else writePrivateJson(join(folder, UNTRUE), untrue);
+}
+
+/** The sentence; null where there is nothing to tell. */
+export function untrueBackupText(folder: string): string | null {
+  try {
+    const { name, text } = JSON.parse(readFileSync(join(folder, UNTRUE), 'utf8')) as UntrueBackup; // written by us
+    return existsSync(join(dirname(folder), name)) ? text : null;
+  } catch (error) {
+    // A note that can't be read is no good news.
+    return errnoCode(error) === 'ENOENT' ? null : 'A backup and a captured moment are to be the same, and are not.';
   }
 }

@@ -14,12 +14,13 @@ export class ToldStatus {
   #writtenMs = 0;
   #writtenBookmark: string | null = null;
 
-  /** What a process before this one left untrue still is. */
+  /** What a process before this one left untrue still is, and what it captured was captured. */
   constructor(folder: string, onStatus: (status: StreamStatus) => void) {
     this.#folder = folder;
     this.#onStatus = onStatus;
     const before = readStatus(folder);
     const damage = before?.damage ?? null;
+    this.#now = { ...this.#now, bookmark: before?.bookmark ?? null, at: before?.at ?? null };
     const isLeft = damage !== null || isStreamUntrueStill(before);
     if (isLeft) this.#now = { ...this.#now, damage, untrue: before?.untrue ?? null };
   }

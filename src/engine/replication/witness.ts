@@ -36,12 +36,16 @@ export function streamUntrue(page: number, path: string): BackupError {
   });
 }
 
-/** A segment that leads to the newest moment is at fault. */
+/** A segment that leads to the newest moment is at fault, or is not there. */
 export function segmentUntrue(cause: BackupError, path: string): BackupError {
-  return new BackupError('STREAM_UNTRUE', `a segment of the stream of ${path} is damaged: ${cause.message}`, {
-    hint: ANEW,
-    cause,
-  });
+  return new BackupError(
+    'STREAM_UNTRUE',
+    `a segment of the stream of ${path} is damaged or missing: ${cause.message}`,
+    {
+      hint: ANEW,
+      cause,
+    },
+  );
 }
 
 export class Witness {

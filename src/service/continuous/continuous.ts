@@ -9,7 +9,7 @@ import { CONTINUOUS_FOLDER } from '../../engine/format/names.ts';
 import type { LogEnd } from '../../engine/replication/capture.ts';
 import { takeMomentPlace } from '../../engine/replication/moment-place.ts';
 import { readPause, removePause, REPLICATOR_LOCK, writePause } from '../../engine/replication/pause.ts';
-import { readStatus, type StreamStatus } from '../../engine/replication/status.ts';
+import { noteUntrueBackup, readStatus, type StreamStatus, untrueBackupText } from '../../engine/replication/status.ts';
 import type { Marked, MomentWish, Moments } from '../../engine/stories/moments.ts';
 import type { BackupMoment } from '../../engine/stories/replicate.ts';
 import { BackupError } from '../../words/errors.ts';
@@ -59,8 +59,6 @@ export class Continuous {
   #status: StreamStatus | null = null;
   #heardAtMs: number | null = null;
   #down: BackupError | null = null;
-  /** A backup that is not what was captured at its pin, until a later one is, or it is removed. */
-  #untrueBackup: { readonly name: string; readonly text: string } | null = null;
 
   constructor(context: ServiceContext) {
     const { continuous = null, replication, jobEnvironment } = context.options;
@@ -110,7 +108,7 @@ export class Continuous {
       this.#id === null
         ? this.#elsewhere()
         : { ...shown(this.#status ?? notYet, this.#down), concern: this.#concern() };
-    return { ...status, drill: this.#lastDrill() };
+    return { ...status, concern: status.concern ?? untrueBackupText(this.folder), drill: this.#lastDrill() };
   }
 
   /** The drills of moments: the last one, and the failed one that nothing has answered. */
@@ -177,10 +175,10 @@ export class Continuous {
     try {
       const request = { kind: 'backup-moment', backups: folder.path, name, moment } as const;
       const { isSame } = await jobs.run<'backup-moment'>(request, { signal });
-      const wasSame = this.#untrueBackup === null;
+      const wasSame = untrueBackupText(this.folder) === null;
       const text = `${name} and the captured moment ${moment.bookmark} are to be the same, and are not.`;
-      this.#untrueBackup = isSame ? null : { name, text };
       if (!isSame) log('error', `${text} One of them is wrong: verify the backup, and make another one.`);
+      noteUntrueBackup(this.folder, isSame ? null : { name, text });
       if (!isSame || !wasSame) this.#context.emit({ type: 'status' });
     } catch (error) {
       log('warn', `${name} was not compared with what is captured: ${BackupError.from(error).message}.`);
@@ -304,8 +302,6 @@ export class Continuous {
 
   /** Why commits may not be captured, in one sentence; null when they are. */
   #concern(): string | null {
-    if (this.#untrueBackup && existsSync(join(this.#context.folder.path, this.#untrueBackup.name)))
-      return this.#untrueBackup.text;
     if (this.#down) return `The process that captures commits ended: ${this.#down.message}.`;
     const silentMs = performance.now() - (this.#heardAtMs ?? this.#startedAtMs);
     if (silentMs > SILENT_MS)
