@@ -44,7 +44,7 @@ export interface CallsReport {
   readonly ends: Map<string, number>;
 }
 
-const JOB_TIMEOUT_MS = 45_000;
+const JOB_TIMEOUT_MS = 120_000;
 const job = fileURLToPath(new URL('../../src/engine/process/job-main.ts', import.meta.url));
 
 export async function runCalls(options: CallsOptions): Promise<CallsReport> {

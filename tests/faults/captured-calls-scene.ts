@@ -46,6 +46,7 @@ export class CapturedScene {
   earlier: readonly Promised[] = [];
   /** Those of them that retention keeps. */
   #keptMoments: ReadonlySet<string> = new Set();
+  #begun = new Date();
   /** All that the app was told is committed, in its order. */
   acknowledged: string[] = [];
 
@@ -123,6 +124,7 @@ export class CapturedScene {
     this.end();
     rmSync(this.folder, { recursive: true, force: true });
     copy(this.#kept, this.folder);
+    this.#begun = new Date();
     this.#app = new DatabaseSync(this.database);
     this.#app.exec('PRAGMA busy_timeout = 5000; PRAGMA synchronous = FULL');
     this.acknowledged = [...readLog(this.database, { unwritten: false })];
@@ -142,10 +144,11 @@ export class CapturedScene {
     this.acknowledged.push(`0:${n}`);
   }
 
+  /** Those that were due when it began: as time passes, what is captured now comes due as well. */
   areMergesDue(): boolean {
     const stream = new LocalStream(this.stream);
     stream.refresh();
-    return dueMerges(stream, new Set(), new Date()).length > 0;
+    return dueMerges(stream, new Set(), this.#begun).length > 0;
   }
 
   /** Null if the moment comes back as it was; a code where it is not there, and what is wrong with it otherwise. */

@@ -39,11 +39,13 @@ interface Ran {
 }
 
 const ROUNDS = 3;
+/** Drawn for each fault that is wanted: in another run a call may come as another of its name, or not at all. */
+const TRIES = 10;
 /** A try that failed is repeated after a second. */
-const CAPTURED_MS_MAX = 30_000;
+const CAPTURED_MS_MAX = 60_000;
 /** A merge that failed is repeated much later. */
-const MERGED_MS_MAX = { withFault: 4_000, withoutFault: 30_000 };
-const ENDED_MS_MAX = 20_000;
+const MERGED_MS_MAX = { withFault: 4_000, withoutFault: 60_000 };
+const ENDED_MS_MAX = 60_000;
 const job = fileURLToPath(new URL('../../src/engine/process/job-main.ts', import.meta.url));
 
 export async function runCapturedCalls(options: CapturedCallsOptions): Promise<CallsReport> {
@@ -69,19 +71,23 @@ async function attack(start: Start, report: CallsReport, options: CapturedCallsO
   const random = seededRandom(options.seed + starts.indexOf(start));
   const faults = options.only
     ? possible.filter((fault) => options.only?.includes(nameOf(fault)))
-    : draw(possible, random, options.count);
+    : draw(possible, random, options.count && options.count * TRIES);
+  const wanted = options.only ? faults.length : Math.min(options.count ?? faults.length, faults.length);
   if (options.list) for (const { name, nth } of quiet.calls) options.log(`  ${name} #${nth}`);
-  options.log(`${start}: ${quiet.calls.length} calls, ${possible.length} faults, ${faults.length} of them tried`);
+  options.log(`${start}: ${quiet.calls.length} calls, ${possible.length} faults, ${wanted} of them tried`);
+  let met = 0;
   for (const fault of faults) {
+    if (met === wanted) break;
     scene.begin();
     const ran = await runOne(scene, fault);
-    if (ran.struck) report.faults++;
+    if (ran.struck) met++;
     else report.missed++;
     const end = `${start}: ${fault.kind}: ${ran.struck ? endOf(ran) : 'not met'}`;
     report.ends.set(end, (report.ends.get(end) ?? 0) + 1);
     for (const broken of await judge(scene, ran, ran.struck ? fault : null))
       tell(`${start}, ${nameOf(fault)}: ${broken}`);
   }
+  report.faults += met;
   scene.end();
 }
 

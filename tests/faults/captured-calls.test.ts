@@ -14,11 +14,9 @@ test.skipIf(missing !== null)(
   'a fault at a system call of the replicator costs no captured moment and no commit, and the next run goes on',
   async () => {
     const folder = realpathSync(newFolder());
-    const { faults, missed, broken } = await runCapturedCalls({ starts, seed: 3, count: 1, folder, log: () => {} });
+    const { faults, broken } = await runCapturedCalls({ starts, seed: 3, count: 1, folder, log: () => {} });
     expect(broken).toEqual([]);
-    // A call may come earlier or later than in the run that told it, and not as the how many-th of its name.
-    expect(faults + missed).toBe(starts.length);
-    expect(faults).toBeGreaterThan(0);
+    expect(faults).toBe(starts.length);
   },
-  240_000,
+  600_000,
 );

@@ -1,8 +1,9 @@
 /** Hard cases of the place where backups go: full, read-only, gone, somebody else's. */
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BackupResult, StepName } from '../../src/service/model.ts';
+import { actOnceAt, environmentHeldAt } from '../support/held-step.ts';
 import { openElsewhere } from '../support/scratch.ts';
 import { backUpAs } from './hard-cases-actors.ts';
 import { type HardCase, must, refusalOf, type Scene } from './hard-cases.ts';
@@ -234,28 +235,15 @@ export const diskCases: readonly HardCase[] = [
 /** A run, and what happens beside it once that step has begun. The job stands still meanwhile, so none is too late. */
 export async function backUpAndAt(scene: Scene, step: StepName, act: () => void): Promise<BackupResult> {
   let acted = false;
-  const result = await scene.service.performBackup(undefined, {
-    onProgress(run) {
-      if (acted || run.steps.find((candidate) => candidate.name === step)?.state !== 'running') return;
+  const service = scene.openService({ jobEnvironment: environmentHeldAt(step) });
+  const result = await service.performBackup(undefined, {
+    onProgress: actOnceAt(step, () => {
       acted = true;
-      const jobs = runningJobs();
-      for (const job of jobs) process.kill(job, 'SIGSTOP');
       act();
-      for (const job of jobs) process.kill(job, 'SIGCONT');
-    },
+    }),
   });
   assert.ok(acted, `the run came to the step ${step}`);
   return result;
-}
-
-/** From `/proc`, at once: a program like `ps` takes longer than the copy. */
-function runningJobs(): readonly number[] {
-  const children = readdirSync('/proc/self/task').flatMap((thread) =>
-    readFileSync(`/proc/self/task/${thread}/children`, 'utf8').split(' '),
-  );
-  return children
-    .filter((pid) => pid !== '' && readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('job-main'))
-    .map(Number);
 }
 
 /** Makes the database 100 MB larger, so that its copy lasts. */

@@ -3,4 +3,4 @@ import { test } from 'bun:test';
 import { checkRestoreCase, restoreCases } from './hard-cases-restore.ts';
 
 for (const restoreCase of restoreCases)
-  test(restoreCase.name, async () => void (await checkRestoreCase(restoreCase)), 60_000);
+  test(restoreCase.name, async () => void (await checkRestoreCase(restoreCase)), 120_000);

@@ -15,4 +15,4 @@ for (const { name, ask, says } of [...settingCases, ...answerCases, ...keptCases
     } finally {
       await scene.close();
     }
-  }, 60_000);
+  }, 120_000);

@@ -9,5 +9,5 @@ import { diskCases } from './hard-cases-disk.ts';
 import { neighbourCases } from './hard-cases-neighbours.ts';
 
 for (const hardCase of [...diskCases, ...databaseCases, ...logCases, ...asideCases, ...neighbourCases, ...clockCases]) {
-  test(hardCase.name, async () => void (await checkHardCase(hardCase)), 60_000);
+  test(hardCase.name, async () => void (await checkHardCase(hardCase)), 120_000);
 }

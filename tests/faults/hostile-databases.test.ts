@@ -182,7 +182,7 @@ test.skipIf(!isLinux)(
       expect((await checked).code).toBe('ABORTED');
     }
   },
-  60_000,
+  120_000,
 );
 
 test.skipIf(!isLinux)('a job ends with its parent in the middle of a statement', async () => {
@@ -244,6 +244,5 @@ const cpuTicksOf = (pid: number) => Number(statOf(pid)[11] ?? 0) + Number(statOf
 const isRunning = (pid: number) => existsSync(`/proc/${pid}`) && statOf(pid)[0] !== 'Z';
 
 async function until(isSo: () => boolean): Promise<void> {
-  for (let attempt = 0; attempt < 1_000 && !isSo(); attempt++) await new Promise((resolve) => setTimeout(resolve, 20));
-  expect(isSo()).toBe(true);
+  while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 20));
 }

@@ -14,6 +14,7 @@ import { lateLogOwner } from '../../src/engine/format/names.ts';
 import { Catalog } from '../../src/engine/catalog/folder-catalog.ts';
 import { createServiceFromEnvironment } from '../../src/service/from-environment.ts';
 import { type JournalMode, judgeBank, makeBank, startWriter } from '../support/bank.ts';
+import { ask } from '../support/scratch.ts';
 import type { RestoreRequest } from '../../src/engine/stories/restore-request.ts';
 
 /** A bank of which there is one backup, with transaction 1 alone. */
@@ -50,6 +51,7 @@ for (const journalMode of ['wal', 'delete', 'truncate', 'persist'] as const) {
     const { database, backups, service } = bank;
     const writer = await startWriter(database, { perSecond: 400, busyTimeoutMs: 20_000, journalMode });
     const { safetyBackup } = await service.restore(bank.filename);
+    await untilWritten(database);
     const { errors } = await writer.stop();
     expect(errors).toBe(0);
 
@@ -60,7 +62,7 @@ for (const journalMode of ['wal', 'delete', 'truncate', 'persist'] as const) {
 
     await service.undoRestore();
     expect(judgeBank(database).transactions).toBe(safety.transactions);
-  }, 60_000);
+  }, 120_000);
 }
 
 for (const journalMode of ['wal', 'delete'] as const) {
@@ -69,6 +71,7 @@ for (const journalMode of ['wal', 'delete'] as const) {
     const { database, backups, service } = bank;
     const writer = await startWriter(database, { perSecond: 400, busyTimeoutMs: 0, journalMode });
     const { safetyBackup } = await service.restore(bank.filename);
+    await untilWritten(database);
     const { commits, errors, firstError } = await writer.stop();
     expect(commits).toBeGreaterThan(0);
     expect(errors === 0 || firstError === 'database is locked').toBeTrue();
@@ -78,7 +81,7 @@ for (const journalMode of ['wal', 'delete'] as const) {
     const { complaint, transactions } = judgeBank(database);
     // All that was committed after it is there, and nothing of what was there before.
     expect(complaint).toBe(`${transactions - safety.transactions + 1} transactions of ${transactions}`);
-  }, 60_000);
+  }, 120_000);
 
   test(`a restore killed right after the replacement loses none of it: the next run adds it (${journalMode})`, async () => {
     await using bank = await openBank(journalMode);
@@ -99,6 +102,7 @@ for (const journalMode of ['wal', 'delete'] as const) {
       lockWaitMs: 5_000,
     };
     expect(await killedRestore(request)).toBe('SIGKILL');
+    await untilWritten(database);
     const { errors } = await writer.stop();
     expect(errors).toBe(0);
 
@@ -116,7 +120,12 @@ for (const journalMode of ['wal', 'delete'] as const) {
     expect(safety.map((backup) => judgeBank(backup.path))).toEqual([{ complaint: null, transactions: expected }]);
     expect(readdirSync(backups).filter((entry) => lateLogOwner(entry) !== null)).toEqual([]);
     expect((await service.getStatus()).undo?.filename).toBe(safety[0]?.name);
-  }, 60_000);
+  }, 120_000);
+}
+
+/** Resolves when the writer has committed to what was put in place: the backup has one transaction. */
+async function untilWritten(path: string): Promise<void> {
+  while (ask(path, 'SELECT count(*) FROM log') === 1) await Bun.sleep(5);
 }
 
 /** The writer counts on where it was: its first number after the restore tells its last one before. */

@@ -134,8 +134,10 @@ test('beside a server that runs: it alarms, goes on when the file is brought bac
   const health = async () => await (await fetch(`${page}/health`)).json();
   expect(await health()).toMatchObject({ status: 'failing', verdict: 'missing' });
   expect(existsSync(database())).toBe(false);
+  // Heard from now on: the server may be done before the command has ended.
+  const completed = until(server, /Completed: backup-/);
   expect((await cli('restore latest --in-place')).code).toBe(0);
-  await until(server, /Completed: backup-/);
+  await completed;
   expect([rows(), await health()]).toMatchObject([100, { status: 'ok' }]);
 });
 

@@ -10,7 +10,7 @@ import { createServiceFromEnvironment } from '../../src/service/from-environment
 
 const [left = '0', when = 'after', folder = '.'] = process.argv.slice(2);
 /** An operation that has not answered by then hangs. */
-const HANG_MS = 10_000;
+const HANG_MS = 60_000;
 
 const tell = (line: object) => writeSync(1, `${JSON.stringify(line)}\n`);
 for (const event of ['uncaughtException', 'unhandledRejection']) {

@@ -49,7 +49,7 @@ const AT_CURRENT_FOLDER = -100;
 const CLONE_REQUESTS: ReadonlySet<number> = new Set([0x40049409, 0x4020940d]);
 const PATH_BYTES_MAX = 4096;
 const STEP_BYTES_MAX = 4096;
-const PAUSE_MS_MAX = 10_000;
+const PAUSE_MS_MAX = 60_000;
 
 const following = JSON.parse(process.argv[2] ?? '') as Following; // our own parent wrote it
 const { fault } = following;

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { plantedFaults } from './planted-faults.ts';
-import { makeTestBuild, patched } from './test-build.ts';
+import { type Catcher, makeTestBuild, patched } from './test-build.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -34,7 +34,13 @@ test('a fault of each kind of catcher is caught, and the sound build is not', as
     if (!fault) throw new Error(`no fault is caught by ${kind}`);
     if (kind === 'test') expect((await build.run(fault.caughtBy)).status).toBe('sound');
     build.plant(fault.patches);
-    expect([fault.name, (await build.run(fault.caughtBy)).status]).toEqual([fault.name, 'caught']);
+    expect([fault.name, (await build.run(patient(fault.caughtBy))).status]).toEqual([fault.name, 'caught']);
     build.restore();
   }
-}, 180_000);
+}, 900_000);
+
+/** How the processes meet is the machine's own, and each suite ends as soon as it has found something: it may look for long. */
+function patient(catcher: Catcher): Catcher {
+  if (catcher.kind === 'torture') return { ...catcher, seconds: 300 };
+  return catcher.kind === 'kills' ? { ...catcher, kills: 300 } : catcher;
+}

@@ -42,7 +42,9 @@ test('a file in its place, or above it, is told', () => {
 /** The folders that a program syncs, by the calls that it makes. */
 function synced(program: string): readonly string[] {
   const bun = [process.execPath, '--config=/dev/null', '--no-env-file', '-e', program];
-  const { stderr } = spawnSync('strace', ['-f', '-y', '-qq', '-e', 'trace=fsync', ...bun], { encoding: 'utf8' });
+  const { stderr } = spawnSync('strace', ['-f', '-y', '-qq', '-e', 'trace=fsync', '-e', 'signal=none', ...bun], {
+    encoding: 'utf8',
+  });
   return [...stderr.matchAll(/fsync\(\d+<([^>]+)>\) += 0/g)].map(([, path]) => path ?? '');
 }
 const load = (name: string) => `await import(${JSON.stringify(fileURLToPath(new URL(name, import.meta.url)))})`;

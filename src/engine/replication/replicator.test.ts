@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, setDefaultTimeout, test } from 'bun:test';
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -21,6 +21,20 @@ afterEach(async () => {
   for (const one of open.splice(0).toReversed()) await one[Symbol.asyncDispose]();
 });
 
+/**
+ * A clock on which no half minute is over while a test runs, however slow the machine is: what was captured would be merged
+ * then, and a segment that a test damages would be needed by nobody.
+ */
+const HALF_MINUTE_MS = 30_000;
+let begunMs = 0;
+beforeEach(() => {
+  begunMs = Date.now();
+});
+function withinHalfMinute(): Date {
+  const beginMs = Math.floor(begunMs / HALF_MINUTE_MS) * HALF_MINUTE_MS;
+  return new Date(beginMs + Math.min(Date.now() - begunMs, HALF_MINUTE_MS - 1));
+}
+
 const HOUR_MS = 3_600_000;
 const windowsMs = [HOUR_MS, 24 * HOUR_MS, 7 * 24 * HOUR_MS, 30 * 24 * HOUR_MS];
 
@@ -31,7 +45,7 @@ interface Running extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-function start(databasePath: string, folder: string, now = () => new Date()): Running {
+function start(databasePath: string, folder: string, now = withinHalfMinute): Running {
   const abort = new AbortController();
   const statuses: StreamStatus[] = [];
   const looks = new Set<() => void>();
@@ -499,7 +513,7 @@ test('a mark that cannot be written down just now holds up no capture, and is ma
   const { path, app, folder } = await startApp();
   const running = start(path, folder);
   await running.until(({ phase }) => phase === 'capturing');
-  const lock = await takeLock(join(folder, MARKS_LOCK), { waitMs: 1_000, signal: new AbortController().signal });
+  const lock = await takeLock(join(folder, MARKS_LOCK), { waitMs: 60_000, signal: new AbortController().signal });
   writeMarks(folder, [{ name: 'before import 42', at: new Date().toISOString(), bookmark: null }]);
   await insert(app, 5);
   for (let k = 0; k < 3; k++) await running.replicator.flush();

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { accountOfFile } from '../../../tests/support/account.ts';
 import { scratchFolders } from '../../../tests/support/scratch.ts';
+import { seedBlobs } from '../../../tests/support/seeded-blobs.ts';
 import { type Random, seededRandom } from '../../../tests/support/torture-random.ts';
 import { type Account, accountForPages } from './account.ts';
 import { PageFile } from './pages.ts';
@@ -15,12 +16,15 @@ interface Form {
   readonly pageSize?: number;
   readonly autoVacuum?: 0 | 1 | 2;
   readonly sql?: string;
+  /** Of the bytes that are drawn in it. */
+  readonly seed?: number;
 }
 
 /** A database whose view SQLite's check meets first, so that it leaves most of the accounting out. */
-function make({ pageSize = 4096, autoVacuum = 0, sql = usual }: Form = {}): string {
+function make({ pageSize = 4096, autoVacuum = 0, sql = usual, seed = 1 }: Form = {}): string {
   const path = join(scratch(), 'backup.sqlite');
   const database = new DatabaseSync(path);
+  seedBlobs(database, seededRandom(seed));
   database.exec(`PRAGMA page_size = ${pageSize}; PRAGMA auto_vacuum = ${autoVacuum}; PRAGMA synchronous = OFF; ${sql}`);
   database.close();
   return path;
@@ -259,6 +263,7 @@ function randomForm(random: Random): Form {
   return {
     pageSize: random.pick([512, 1024, 4096, 4096, 8192]),
     autoVacuum: random.pick([0, 1, 2] as const),
+    seed: random.seed(),
     sql: objects.join(';\n'),
   };
 }

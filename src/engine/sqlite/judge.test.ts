@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { refusal, scratchFolders } from '../../../tests/support/scratch.ts';
 import { remarkTexts } from '../../service/protection/remarks.ts';
+import { seedBlobs } from '../../../tests/support/seeded-blobs.ts';
 import { seededRandom } from '../../../tests/support/torture-random.ts';
 import type { VerifyMethod } from './judge.ts';
 import { judgeLiveDatabase } from './judge-live.ts';
@@ -17,6 +18,7 @@ const numbers = (count: number) => `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL S
 function make(sql: string, rewrite: readonly (readonly [from: string, to: string])[] = [], mode = 'delete'): string {
   const path = join(scratch(), 'shop.sqlite');
   const database = new DatabaseSync(path, { defensive: false, enableDoubleQuotedStringLiterals: true } as object);
+  seedBlobs(database, seededRandom(1));
   database.exec(`PRAGMA journal_mode = ${mode}; PRAGMA synchronous = OFF; ${sql}`);
   for (const [from, to] of rewrite) {
     database.exec('PRAGMA writable_schema = ON');

@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { addFailedCommit } from '../../../tests/support/failed-commit.ts';
-import { ask, makeDatabase, openElsewhere, refusal, scratchFolders } from '../../../tests/support/scratch.ts';
+import { ask, makeDatabase, openElsewhere, refusal, scratchFolders, settle } from '../../../tests/support/scratch.ts';
 import { pinDatabase } from './live-database.ts';
 import { takeSnapshot } from './snapshot.ts';
 import { verifyFile } from './verify.ts';
@@ -188,6 +188,8 @@ for (const journalMode of ['wal', 'delete'] as const) {
   test(`a main file in ${journalMode} mode that somebody writes to under the pin is refused`, async () => {
     const live = join(scratch(), 'shop.sqlite');
     makeDatabase(live, { journalMode });
+    // The system's own clock of files ticks every few milliseconds, and all of this may happen within one tick.
+    settle(live);
     const pinned = pinDatabase(live, { now });
     // As a program by another name of the file, or another machine, does; in a process of its own it drops no lock.
     expect(spawnSync('dd', [`of=${live}`, 'conv=notrunc', 'bs=1', 'count=1', 'seek=5000'], { input: 'x' }).status).toBe(

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { accountOfFile } from '../../../tests/support/account.ts';
 import { scratchFolders } from '../../../tests/support/scratch.ts';
+import { seedBlobs } from '../../../tests/support/seeded-blobs.ts';
 import { type Random, seededRandom } from '../../../tests/support/torture-random.ts';
 import { pragma } from './library.ts';
 import { PageFile, pagesOf } from './pages.ts';
@@ -56,6 +57,7 @@ function check(path: string, pragma: 'quick_check' | 'integrity_check'): string 
 function make(random: Random): string {
   const path = join(scratch(), 'backup.sqlite');
   const database = new DatabaseSync(path);
+  seedBlobs(database, seededRandom(random.seed()));
   database.exec(`PRAGMA page_size = ${random.pick([512, 512, 1024, 4096])}; PRAGMA auto_vacuum = ${random.pick([0, 1, 2])};
     PRAGMA synchronous = OFF`);
   for (let table = 0, count = random.between(1, 3); table < count; table++) {

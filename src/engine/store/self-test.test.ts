@@ -173,11 +173,17 @@ describe('a bucket', () => {
     await testWith({ match: /^GET/, effect: { status: 500 } });
     expect(await keysThere()).toEqual([]);
     const stopped = new AbortController();
+    const isOnceAsked = () => server.requests.some(({ method, url }) => method === 'PUT' && url.includes('.once'));
+    server.requests.length = 0;
+    server.faults.length = 0;
+    // It stands there until it was stopped.
+    const answered = Promise.withResolvers<void>();
+    server.faults.push({ match: /^PUT .*\.once/, effect: { answerAfter: answered.promise } });
     const running = testTarget(bucket(), { now, signal: stopped.signal });
-    while (!server.requests.some(({ url }) => url.includes('.once'))) await Bun.sleep(1);
+    while (!isOnceAsked()) await Bun.sleep(1);
     stopped.abort();
-    expect(running).rejects.toThrow(expect.objectContaining({ code: 'ABORTED' }));
-    await running.catch(() => {});
+    await expect(running).rejects.toThrow(expect.objectContaining({ code: 'ABORTED' }));
+    answered.resolve();
     expect(await keysThere()).toEqual([]);
   });
 

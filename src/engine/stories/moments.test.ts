@@ -18,12 +18,12 @@ async function makeStream() {
   stream.prepare();
   await addSegment(stream, 9, 1n, at);
   const { folder } = stream;
-  return { stream, folder, markIt: (name: string) => mark({ kind: 'mark', folder, name, waitMs: 1_000 }, context) };
+  return { stream, folder, markIt: (name: string) => mark({ kind: 'mark', folder, name, waitMs: 60_000 }, context) };
 }
 
 test('a mark without a replicator names the newest moment there is once its turn has come', async () => {
   const { stream, folder, markIt } = await makeStream();
-  const lock = await takeLock(join(folder, MARKS_LOCK), { waitMs: 1_000, signal });
+  const lock = await takeLock(join(folder, MARKS_LOCK), { waitMs: 60_000, signal });
   const made = markIt('before import 42');
   await addSegment(stream, 0, 2n, at);
   lock[Symbol.dispose]();

@@ -48,10 +48,10 @@ test('what can not be written just now is written at the next wake, and nothing 
   const { history, clock, database } = open(path);
   const other = await openElsewhere(path);
   await other.ask('BEGIN IMMEDIATE');
-  const begunMs = performance.now();
+  // It writes through these statements alone.
+  expect(database.unwaiting.prepare('PRAGMA busy_timeout').get()).toEqual({ timeout: 0 });
   history.begin(hourly, minutes(60));
   history.goesOn();
-  expect(performance.now() - begunMs).toBeLessThan(500);
   expect(history.since(minutes(0))).toHaveLength(1);
   await other.kill();
   clock.now = minutes(1);
