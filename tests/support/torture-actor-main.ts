@@ -97,7 +97,8 @@ async function write(writer: WriterForm): Promise<void> {
   console.log('started');
   let heardMs = performance.now();
   const everyMs = writer.perSecond ? 1_000 / writer.perSecond : 0;
-  for (let due = performance.now(); !ending; due += everyMs) {
+  // What it could not do while it waited for its turn is not made up for: it would never rest.
+  for (let due = performance.now(); !ending; due = Math.max(due + everyMs, performance.now())) {
     const deed = random.weighted(writer.deeds);
     attempt(deed, () => ledger.carryOut(deed));
     if (random.chance(writer.reopenChance)) {
