@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from 'bun:test';
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { takeLock } from '../disk/lock.ts';
@@ -506,6 +506,19 @@ describe('a segment that is gone at a start is known then, and the stream begins
       const healed = await third.until(({ phase }) => phase === 'capturing');
       expect([healed.untrue, healed.rebased]).toEqual([null, null]);
     });
+  }
+});
+
+test('a status file that says nonsense holds up no start', async () => {
+  const { path, app, folder } = await startApp();
+  await insert(app, 1);
+  for (const text of ['', 'null', '[]', '{"bookmark":"?"}', '{"bookmark":7}']) {
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(folder, 'status.json'), text);
+    const running = start(path, folder);
+    const { untrue, rebased } = await running.until(({ phase }) => phase === 'capturing');
+    expect([text, untrue, rebased]).toEqual([text, null, null]);
+    await running.stop();
   }
 });
 

@@ -46,7 +46,9 @@ export function writeStatus(folder: string, status: StreamStatus): void {
 /** As it was written last; null where nothing can be read. */
 export function readStatus(folder: string): StreamStatus | null {
   try {
-    return JSON.parse(readFileSync(join(folder, FILE), 'utf8')) as StreamStatus; // written by us
+    const status = JSON.parse(readFileSync(join(folder, FILE), 'utf8')) as StreamStatus; // written by us
+    // A start goes on behind that moment.
+    return status.bookmark === null || /^[0-9a-f]{16}$/.test(status.bookmark) ? status : null;
   } catch {
     return null;
   }
