@@ -3,7 +3,8 @@
  * retry, so that a lost answer can be told from another writer. Beside it stands the newest moment that is known to be
  * there: where segments cannot be compared, nothing else tells that this machine was set back.
  */
-import { createReadStream, createWriteStream, existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { createWriteStream, existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { open as openFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -14,7 +15,7 @@ import { bytesOf } from '../store/store.ts';
 import type { LocalSegment } from './local-stream.ts';
 import { bookmarkOf, segmentName } from './segment.ts';
 
-const CHUNK_BYTES = 1024 * 1024;
+const CHUNK_BYTES = 256 * 1024;
 const REACHED = 'reached.json';
 
 export class Outbox {
@@ -44,8 +45,14 @@ export class Outbox {
     return join(this.#folder, `${segment.level}-${segmentName(segment)}.age`);
   }
 
-  read(path: string): AsyncIterable<Uint8Array> {
-    return createReadStream(path, { highWaterMark: CHUNK_BYTES }) as AsyncIterable<Buffer>;
+  /** Opened when it is asked for the first bytes, so that whoever asks for none leaves nothing open. */
+  async *read(path: string): AsyncGenerator<Uint8Array, void> {
+    await using file = await openFile(path, 'r');
+    for (;;) {
+      const { bytesRead, buffer } = await file.read(Buffer.allocUnsafeSlow(CHUNK_BYTES));
+      if (bytesRead === 0) return;
+      yield buffer.subarray(0, bytesRead);
+    }
   }
 
   /** A short text in the form in which it may leave the machine. */

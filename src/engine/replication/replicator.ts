@@ -10,6 +10,7 @@ import { BackupHolds } from './backup-holds.ts';
 import { Capture, type Captured, capturedBy, newestOf, type StreamHead } from './capture.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { followChain, provenPosition, removeDrainedNote, writeDrainedNote } from './continuity.ts';
+import { untilDurable } from './durable.ts';
 import { Faults } from './faults.ts';
 import { LocalStream } from './local-stream.ts';
 import { LogLimits } from './log-limits.ts';
@@ -98,11 +99,9 @@ export class Replicator {
     this.#shipping.setTargets(targets);
   }
 
-  /** Resolves when all that was committed before the call can be restored from these targets, all of them if none is named. */
+  /** Resolves when all that was committed before the call can be restored from these targets, all of them for null. */
   async durable(names: readonly string[] | null, timeoutMs: number): Promise<Captured> {
-    const captured = await this.flush();
-    await this.#shipping.durable(BigInt(`0x${captured.bookmark}`), names, timeoutMs);
-    return captured;
+    return await untilDurable(() => this.flush(), this.#shipping, { names, timeoutMs });
   }
 
   /** Resolves when all that was committed before the call is captured. */

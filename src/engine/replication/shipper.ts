@@ -97,7 +97,12 @@ export class Shipper {
 
   /** All up to that moment can be restored from there. */
   holds(txid: bigint): boolean {
-    return this.#reached !== null && this.#reached.txid >= txid;
+    return this.#reached !== null && this.#reached.txid >= txid && !this.isAbove(txid);
+  }
+
+  /** A moment of another line has that TXID there: what was captured under it comes again under a higher one. */
+  isAbove(txid: bigint): boolean {
+    return this.#floor >= txid;
   }
 
   /** Why it does not go on, as far as is known. */
@@ -230,10 +235,11 @@ export class Shipper {
     if (this.#reached === null) return false;
     const { txid } = this.#reached;
     const there = this.#there ?? new Map<string, RemoteSegment>();
-    const oldest = [...there.values()].filter(({ level }) => level === SNAPSHOT_LEVEL).toSorted(inOrder)[0];
+    const from = [...there.values()].find(({ level }) => level === SNAPSHOT_LEVEL)?.maxTxid ?? txid;
+    // Litestream reads the newest moment off level 0, so that level begins where all pages were captured.
+    const isDue = ({ level, maxTxid }: LocalSegment) => (level === 0 ? maxTxid === from : maxTxid > from);
     const next = this.#context.stream.segments.find(
-      (one) =>
-        one.level > 0 && one.maxTxid <= txid && one.maxTxid > (oldest?.maxTxid ?? txid) && !there.has(keyOf(one)),
+      (one) => one.maxTxid <= txid && isDue(one) && !there.has(keyOf(one)),
     );
     if (next) await this.#send(next);
     await this.#sendMarks();

@@ -56,9 +56,10 @@ export class Shipping {
   /**
    * Resolves when all up to that moment can be restored from each of these targets; at once if none is named and there is none.
    *
+   * @returns false where the moment has to be captured again, because a target holds another one of that TXID.
    * @throws BackupError NOT_DURABLE with the reason of each that does not hold it in time.
    */
-  async durable(txid: bigint, names: readonly string[] | null, timeoutMs: number): Promise<void> {
+  async durable(txid: bigint, names: readonly string[] | null, timeoutMs: number): Promise<boolean> {
     const wanted = names ?? this.#shippers.map(({ target }) => target.name);
     const unknown = wanted.find((name) => !this.#shippers.some(({ target }) => target.name === name));
     if (unknown !== undefined) throw notDurable([`${unknown}: nothing is shipped there now`]);
@@ -74,7 +75,8 @@ export class Shipping {
     const missing = this.#shippers
       .filter(({ target }) => wanted.includes(target.name))
       .filter((one) => !one.holds(txid));
-    if (missing.length === 0) return;
+    if (missing.length === 0) return true;
+    if (missing.some((one) => one.isAbove(txid))) return false;
     throw notDurable(
       missing.map(({ target, error }) => `${target.name}: ${error?.message ?? `not there after ${timeoutMs} ms`}`),
     );
@@ -82,7 +84,7 @@ export class Shipping {
 
   /** A last flush, for so long at most. */
   async end(txid: bigint | null, timeoutMs: number): Promise<void> {
-    if (txid !== null && timeoutMs > 0) await this.durable(txid, null, timeoutMs).catch(() => {});
+    if (txid !== null && timeoutMs > 0) await this.durable(txid, null, timeoutMs).catch(() => false);
     this.setTargets([]);
     await this.#ending;
   }
@@ -91,9 +93,9 @@ export class Shipping {
   #serve(): void {
     for (const { txid, names, resolve } of this.#waiters) {
       const isThere = (name: string) => this.#shippers.some((one) => one.target.name === name && one.holds(txid));
-      // Another writer is there for good.
+      // Another writer is there for good, or another line.
       const isLost = this.#shippers.some(
-        ({ target, error }) => names.includes(target.name) && error?.code === 'STREAM_TAKEN',
+        (one) => names.includes(one.target.name) && (one.error?.code === 'STREAM_TAKEN' || one.isAbove(txid)),
       );
       if (isLost || names.every(isThere)) resolve();
     }
