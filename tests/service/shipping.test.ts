@@ -93,7 +93,7 @@ test('a target that is away: durable says so, the verdict after a while, and wha
   writeFileSync(mark, '');
   await service.durable({ timeoutMs: 60_000 });
   expect(await textsFrom(streamAt(folder))).toEqual(['one', 'two', 'three']);
-  await untilStatus(service, ({ verdict }) => verdict.code !== 'behind');
+  await untilStatus(service, ({ verdict, continuous: at }) => verdict.code !== 'behind' && !at?.targets[0]?.error);
   expect(said.some((line) => line.includes('are shipped to') && line.includes('again'))).toBe(true);
 });
 

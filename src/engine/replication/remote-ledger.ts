@@ -8,6 +8,7 @@ type Named = SegmentSpan & { readonly level: number };
 export class RemoteLedger {
   readonly #segments = new Map<string, RemoteSegment>();
   #sizeBytes = 0;
+  #newestCaptured = 0n;
   #wholes: readonly RemoteSegment[] = [];
 
   constructor(listed: readonly RemoteSegment[]) {
@@ -34,6 +35,11 @@ export class RemoteLedger {
     );
   }
 
+  /** The end of level 0; 0 where it is empty. */
+  get newestCaptured(): bigint {
+    return this.#newestCaptured;
+  }
+
   get highest(): bigint {
     return this.segments.reduce((most, { maxTxid }) => (maxTxid > most ? maxTxid : most), 0n);
   }
@@ -47,6 +53,8 @@ export class RemoteLedger {
     this.#sizeBytes += segment.sizeBytes - (this.#segments.get(idOf(segment))?.sizeBytes ?? 0);
     this.#segments.set(idOf(segment), segment);
     if (segment.level === SNAPSHOT_LEVEL) this.#noteWholes();
+    // The newest of a level is never removed.
+    if (segment.level === 0 && segment.maxTxid > this.#newestCaptured) this.#newestCaptured = segment.maxTxid;
   }
 
   remove(segments: readonly RemoteSegment[]): void {

@@ -2,7 +2,6 @@
  * One thing after the other, for as long as there is something to do; then it sleeps until it is woken. What fails is tried
  * again after a delay that grows, with jitter: nothing is left out, so what waits goes on in its order.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { BackupError, errnoCode } from '../../words/errors.ts';
 
 const RETRY_MS = 1_000;
@@ -21,12 +20,17 @@ export class ShipLane {
   readonly #context: LaneContext;
   #news = 0;
   #wake: () => void = () => {};
+  #hurry: () => void = () => {};
 
   /** @param step does one thing, and answers whether there was any. */
   constructor(step: () => Promise<boolean>, context: LaneContext) {
     this.#step = step;
     this.#context = context;
-    context.signal.addEventListener('abort', () => this.wake(), { once: true });
+    const onAbort = () => {
+      this.wake();
+      this.hurry();
+    };
+    context.signal.addEventListener('abort', onAbort, { once: true });
     // What begins is to be known before the first step.
     this.ended = Promise.resolve().then(() => this.#run());
   }
@@ -35,6 +39,11 @@ export class ShipLane {
   wake(): void {
     this.#news += 1;
     this.#wake();
+  }
+
+  /** What failed may go well by now: it is tried again at once. */
+  hurry(): void {
+    this.#hurry();
   }
 
   async #run(): Promise<void> {
@@ -57,13 +66,23 @@ export class ShipLane {
         const known = BackupError.from(error);
         onFailed(known);
         const waitMs = Math.max(delayMs, atLeast(known)) * (0.75 + Math.random() / 2);
-        await sleep(waitMs, undefined, { signal }).catch(() => {});
+        await this.#delay(waitMs);
         delayMs = Math.min(2 * delayMs, RETRY_MS_MAX);
       }
     }
   }
 
+  async #delay(ms: number): Promise<void> {
+    if (this.#context.signal.aborted) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#hurry = resolve;
+    const timer = setTimeout(resolve, ms);
+    await promise;
+    clearTimeout(timer);
+  }
+
   async #sleep(): Promise<void> {
+    if (this.#context.signal.aborted) return;
     await new Promise<void>((resolve) => {
       this.#wake = resolve;
     });

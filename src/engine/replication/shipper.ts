@@ -62,6 +62,8 @@ export interface ShipperContext {
   readonly open?: (target: ShipTarget) => TargetStore;
 }
 
+/** The lanes. */
+const [NEXT, COARSER] = [0, 1] as const;
 const TIDY_EVERY_MS = 10 * 60_000;
 /** Where a rule of the bucket removes what is old, also what an idle stream still needs. */
 const LIST_EVERY_MS = 60 * 60_000;
@@ -114,7 +116,7 @@ export class Shipper {
       };
       return new ShipLane(done, { signal, onFailed, delayMs: (error) => this.#delayMs(error) });
     };
-    this.#lanes = [lane(0, () => this.#sendNext()), lane(1, () => this.#sendCoarser())];
+    this.#lanes = [lane(NEXT, () => this.#sendNext()), lane(COARSER, () => this.#sendCoarser())];
   }
 
   /** The same target goes on; who we are there may be known better by now. */
@@ -139,7 +141,7 @@ export class Shipper {
 
   /** Why it does not go on, as far as is known. */
   get error(): BackupError | null {
-    return this.#taken ?? this.#errors[0] ?? this.#errors[1] ?? null;
+    return this.#taken ?? this.#errors[NEXT] ?? this.#errors[COARSER] ?? null;
   }
 
   /** Somebody else has the place, or writes there: waiting helps nobody. */
@@ -177,6 +179,8 @@ export class Shipper {
 
   #note(lane: number, error: BackupError | null): void {
     this.#errors[lane] = error;
+    // The target answers again.
+    if (error === null) for (const one of this.#lanes) one.hurry();
     if (error?.code === 'STREAM_TAKEN') this.#taken = error;
     this.#context.onNews();
   }
@@ -230,11 +234,12 @@ export class Shipper {
       if (this.#reached === null) this.#context.onVoid(this.#floor);
       return false;
     }
-    if (this.#reached === null && this.#floor > 0n) await this.#sendFence(next);
+    if (this.#reached === null && next.maxTxid === this.#floor + 1n && this.#floor > 0n) await this.#sendFence(next);
     await this.#send(next);
     this.#reached = { txid: next.maxTxid, at: next.at };
     this.#outbox.noteReached(next.maxTxid);
     this.#context.onNews();
+    this.#lanes[COARSER]?.wake();
     return true;
   }
 
@@ -256,9 +261,11 @@ export class Shipper {
     const from = there.firstWholeTxid ?? txid;
     // Before that another line may have been captured here, of a machine that was set back.
     const start = segments.findLast(isFreshStart)?.maxTxid ?? 0n;
-    // Litestream reads the newest moment off level 0, so that level begins where all pages were captured.
+    // Litestream reads the newest moment off level 0, also where all pages led there.
     const isDue = ({ level, minTxid, maxTxid }: LocalSegment) =>
-      level === 0 ? maxTxid === from : maxTxid > from && (level === SNAPSHOT_LEVEL ? maxTxid : minTxid) >= start;
+      level === 0
+        ? maxTxid === txid && there.newestCaptured < txid
+        : maxTxid > from && (level === SNAPSHOT_LEVEL ? maxTxid : minTxid) >= start;
     const next = segments.find((one) => one.maxTxid <= txid && isDue(one) && !there.has(one));
     if (next) {
       await this.#send(next);
