@@ -1,7 +1,10 @@
 import { expect, setDefaultTimeout, test } from 'bun:test';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
-import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { materialize } from '../../src/engine/replication/materialize.ts';
 import { FOLDER_MARK } from '../../src/engine/store/folder/kind.ts';
 import type { BackupService } from '../../src/service/backup-service.ts';
@@ -205,6 +208,47 @@ test('the process that ships is killed: what follows has no hole', async () => {
     expect(await textsFrom(streamAt(folder))).toEqual(await texts(app));
   }
 });
+
+test('the whole service is killed again and again: what is at the target has no hole, and all comes in the end', async () => {
+  const folder = newFolder();
+  mkdirSync(dirname(streamAt(folder)));
+  writeFileSync(join(dirname(streamAt(folder)), FOLDER_MARK), '');
+  const { place, path, app, service } = await startShop({ isOn: false });
+  await service.close();
+  const environment = {
+    ...{ PATH: process.env['PATH'] ?? '', DATABASE_URL: path, BACKUP_ENABLED: 'false', BACKUP_CONTINUOUS: 'true' },
+    ...{ BACKUP_LOCAL_PATH: join(place, 'backups'), BACKUP_STATE_PATH: join(place, 'state.sqlite') },
+    BACKUP_FOLDER_PATH: dirname(streamAt(folder)),
+  };
+  const main = fileURLToPath(new URL('../support/folder-machine-main.ts', import.meta.url));
+  for (let round = 0; round < 3; round++) {
+    const machine = spawn(process.execPath, [main], { env: environment, stdio: ['pipe', 'ignore', 'inherit'] });
+    const gone = once(machine, 'exit');
+    await order(app, `order ${round}`);
+    // Until something of this start is there; then at any moment.
+    const before = round === 0 ? [] : await textsFrom(streamAt(folder));
+    await untilAt(folder, (there) => there.length > before.length);
+    await order(app, `late ${round}`);
+    machine.kill('SIGKILL');
+    await gone;
+    const all = await texts(app);
+    const there = await textsFrom(streamAt(folder));
+    expect(there).toEqual(all.slice(0, there.length));
+  }
+  const last = spawn(process.execPath, [main], { env: environment, stdio: ['pipe', 'ignore', 'inherit'] });
+  const all = await texts(app);
+  await untilAt(folder, (there) => there.length === all.length);
+  const gone = once(last, 'exit');
+  last.stdin.end();
+  await gone;
+  expect(await textsFrom(streamAt(folder))).toEqual(all);
+});
+
+/** What can be restored from there is asked again and again. */
+async function untilAt(folder: FurtherFolder, isWanted: (there: readonly unknown[]) => boolean): Promise<void> {
+  while (!existsSync(join(streamAt(folder), 'ltx', '9')) || !isWanted(await textsFrom(streamAt(folder))))
+    await Bun.sleep(50);
+}
 
 /** A bucket of the test server, as the environment describes one. */
 function bucketOf(server: S3Server, more: Partial<S3Target> = {}): S3Target {
