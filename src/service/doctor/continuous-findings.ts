@@ -1,4 +1,5 @@
 /** What the doctor judges of continuous backup. */
+import { targetWord } from '../../words/target-word.ts';
 import { type Check, found } from './finding.ts';
 
 /** Nothing to say while it is off, and while commits are captured and nothing may end that. */
@@ -23,4 +24,18 @@ export const commitsAreCaptured: Check = ({ continuous = null }) => {
     why: 'Commits are captured, and this may end that.',
     fix: 'End what the sentence names.',
   });
+};
+
+/** Names the first target that does not get them, and why. */
+export const commitsAreShipped: Check = ({ continuous = null }) => {
+  for (const { name, error, behindSince } of continuous?.targets ?? []) {
+    if (error === null) continue;
+    const since = behindSince === null ? '' : `, since ${behindSince.toISOString()}`;
+    return found('warning', 'shipped', {
+      what: `Captured commits do not reach ${targetWord(name)}${since}: ${error.message}.`,
+      why: 'With this machine they would be lost; backups are uploaded as before.',
+      fix: error.hint,
+    });
+  }
+  return null;
 };

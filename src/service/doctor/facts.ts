@@ -74,7 +74,7 @@ export interface DoctorFacts {
   /** Since when the schedule of this process does not advance. */
   readonly stalledSince: Date | null;
   /** Null while continuous backup is off. */
-  readonly continuous?: Pick<ContinuousStatus, 'concern' | 'untrue' | 'warnings'> | null;
+  readonly continuous?: Pick<ContinuousStatus, 'concern' | 'untrue' | 'warnings' | 'targets'> | null;
   /** What the check says of the newest backup beside that it is good. */
   readonly remarks: readonly string[];
   readonly settings: Settings;

@@ -15,7 +15,7 @@ import {
   settingsAreRead,
   stateIsPrivate,
 } from './access-findings.ts';
-import { commitsAreCaptured } from './continuous-findings.ts';
+import { commitsAreCaptured, commitsAreShipped } from './continuous-findings.ts';
 import {
   checkHasNoRemarks,
   databaseOpens,
@@ -72,6 +72,7 @@ const checks: readonly Check[] = [
   databaseOpens,
   scheduleAdvances,
   commitsAreCaptured,
+  commitsAreShipped,
   nothingWasLost,
   checkHasNoRemarks,
   libraryIsSafe,
