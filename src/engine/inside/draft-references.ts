@@ -35,7 +35,7 @@ export function followReferences(context: ReferenceContext): void {
         const missing = missingParents(db, table, reference, tables());
         if (missing === null || countOf(db, `SELECT count(*) ${missing}`) === 0) continue;
         const parent = tableFor(reference.parent);
-        if (parent === null || bring(db, table, reference, { parent, missing }) === 0) continue;
+        if (parent === null || bring(db, reference, { parent, missing }) === 0) continue;
         settle(parent);
         isMore = true;
       }
@@ -88,7 +88,6 @@ function missingParents(
 /** @returns how many rows came along. */
 function bring(
   db: DatabaseSync,
-  table: DraftTable,
   reference: Reference,
   { parent, missing }: { readonly parent: DraftTable; readonly missing: string },
 ): number {

@@ -1,93 +1,15 @@
 /** Rows brought back over a database in use: what is written, what is not, and the way back. */
-import { afterAll, expect, test } from 'bun:test';
-import { copyFileSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { expect, test } from 'bun:test';
+import { copyFileSync, existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
+import { RescueScene } from '../../../tests/support/rescue-scene.ts';
+import { scratchFolders } from '../../../tests/support/scratch.ts';
 import { BackupError } from '../../words/errors.ts';
-import { planRescue, rescueRows } from './rescue.ts';
-import type { RescuedTableWish, RescueWish } from './rescue-plan.ts';
-import { newRescueId, requireRecord } from './rescue-record.ts';
-import { undoRescue } from './rescue-undo.ts';
+import { rescueRows } from './rescue.ts';
+import { newRescueId } from './rescue-record.ts';
 
-const root = mkdtempSync(join(tmpdir(), 'velist-rescue-'));
-afterAll(() => rmSync(root, { recursive: true, force: true }));
-
-class Scene {
-  readonly folder = mkdtempSync(join(root, 'test-'));
-  readonly databasePath = join(this.folder, 'shop.sqlite');
-  readonly source = join(this.folder, 'then.sqlite');
-  readonly rescues = join(this.folder, 'rescues');
-  readonly app: DatabaseSync;
-
-  constructor(schema: string, mode = 'wal') {
-    this.app = new DatabaseSync(this.databasePath);
-    this.app.exec(`PRAGMA journal_mode = ${mode}; ${schema}`);
-    this.backUp(this.source);
-  }
-
-  backUp(to: string): string {
-    rmSync(to, { force: true });
-    this.app.prepare('VACUUM INTO ?').run(to);
-    return to;
-  }
-
-  wish(tables: readonly RescuedTableWish[], wish: Partial<RescueWish> = {}) {
-    return { tables, triggers: false, withNeeded: true, ...wish };
-  }
-
-  #files(since: string | null) {
-    return {
-      databasePath: this.databasePath,
-      source: this.source,
-      sourceName: 'then.sqlite',
-      since,
-      folder: this.rescues,
-    };
-  }
-
-  plan(tables: readonly RescuedTableWish[], wish: Partial<RescueWish> = {}, since: string | null = null) {
-    return planRescue({ ...this.#files(since), wish: this.wish(tables, wish) });
-  }
-
-  rescue(tables: readonly RescuedTableWish[], wish: Partial<RescueWish> = {}, since: string | null = null) {
-    const files = this.#files(since);
-    const { expected } = this.plan(tables, wish, since);
-    return rescueRows({
-      ...files,
-      wish: this.wish(tables, wish),
-      ...{ id: newRescueId(new Date()), at: new Date(), user: null, expected },
-    });
-  }
-
-  undo(id: string) {
-    return undoRescue({
-      ...{ databasePath: this.databasePath, folder: this.rescues, at: new Date() },
-      record: requireRecord(this.rescues, id),
-    });
-  }
-
-  rows(sql: string): unknown[] {
-    return this.app
-      .prepare(sql)
-      .all()
-      .map((row) => Object.values(row));
-  }
-
-  /** All that is in it, to the bit, with its rowids. */
-  dump(): string {
-    const tables = this.rows("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name").flat().map(String);
-    const lines = tables.map((name) => {
-      const columns = this.rows(`SELECT name FROM pragma_table_xinfo('${name}') WHERE hidden <> 1`).flat().map(String);
-      const cells = columns.map((column) => `typeof("${column}"), quote("${column}")`).join(', ');
-      const hasRowid =
-        this.rows(`SELECT wr FROM pragma_table_list WHERE schema = 'main' AND name = '${name}'`).flat()[0] === 0;
-      return `${name}: ${JSON.stringify(this.rows(`SELECT ${hasRowid ? 'rowid' : "''"}, ${cells} FROM "${name}" ORDER BY 1, 3, 5`))}`;
-    });
-    const schema = JSON.stringify(this.rows('SELECT rowid, type, name, tbl_name, sql FROM sqlite_schema'));
-    return [schema, JSON.stringify(this.rows('PRAGMA schema_version')), ...lines].join('\n');
-  }
-}
+const newFolder = scratchFolders();
+const newScene = (schema: string, mode?: string) => new RescueScene(newFolder(), schema, mode);
 
 const codeOf = (work: () => unknown): string => {
   try {
@@ -111,7 +33,7 @@ const SHOP = `
 `;
 
 test('rows that were removed come back with what they need, and nothing else changes', () => {
-  const scene = new Scene(SHOP);
+  const scene = newScene(SHOP);
   scene.app.exec('PRAGMA foreign_keys = ON; DELETE FROM customers WHERE id = 1; INSERT INTO orders VALUES (9, 2, 90)');
   const before = scene.dump();
   const plan = scene.plan([{ table: 'ORDERS' }]);
@@ -144,7 +66,7 @@ test('rows that were removed come back with what they need, and nothing else cha
 });
 
 test('rows that were changed come back if nobody changed them since, and conflicts follow their rule', () => {
-  const scene = new Scene(SHOP);
+  const scene = newScene(SHOP);
   scene.app.exec('UPDATE products SET price = 0');
   const since = scene.backUp(join(scene.folder, 'since.sqlite'));
   scene.app.exec("UPDATE products SET price = 7 WHERE sku = 'B'");
@@ -181,7 +103,7 @@ test('rows that were changed come back if nobody changed them since, and conflic
 });
 
 test('an undo leaves alone what others refer to by now', () => {
-  const scene = new Scene(SHOP);
+  const scene = newScene(SHOP);
   scene.app.exec('PRAGMA foreign_keys = ON; DELETE FROM customers WHERE id = 1');
   const record = scene.rescue([{ table: 'customers', keys: ['["i1"]'] }]);
   scene.app.exec('INSERT INTO orders VALUES (50, 1, 5)');
@@ -191,7 +113,7 @@ test('an undo leaves alone what others refer to by now', () => {
 });
 
 test('what was changed after the plan stops the rescue, and nothing is written', () => {
-  const scene = new Scene(SHOP);
+  const scene = newScene(SHOP);
   scene.app.exec('DELETE FROM orders WHERE id < 3');
   const { expected } = scene.plan([{ table: 'orders' }]);
   scene.app.exec('INSERT INTO orders VALUES (1, 2, 1)');
@@ -210,7 +132,7 @@ test('what was changed after the plan stops the rescue, and nothing is written',
 });
 
 test('triggers fire if they are asked to, and are there as before in any case', () => {
-  const scene = new Scene(SHOP);
+  const scene = newScene(SHOP);
   scene.app.exec('DELETE FROM orders WHERE id = 1');
   const triggers = scene.rows("SELECT rowid, * FROM sqlite_schema WHERE type = 'trigger'");
   const record = scene.rescue([{ table: 'orders' }], { triggers: true });
@@ -221,7 +143,7 @@ test('triggers fire if they are asked to, and are there as before in any case', 
 });
 
 test('rows of a table without a key are told apart by their content, and only ever added', () => {
-  const scene = new Scene(
+  const scene = newScene(
     `CREATE TABLE notes (a, b); INSERT INTO notes VALUES (1, 'x'), (1, 'x'), (2, 'y'), (3, x'00')`,
   );
   scene.app.exec("DELETE FROM notes WHERE rowid IN (2, 4); UPDATE notes SET b = 'z' WHERE a = 2");
@@ -242,7 +164,7 @@ test('rows of a table without a key are told apart by their content, and only ev
 
 test('a live row that holds a unique value is never replaced', () => {
   const scene =
-    new Scene(`CREATE TABLE users (id INTEGER PRIMARY KEY, mail TEXT UNIQUE ON CONFLICT REPLACE, CHECK (id < 100)) STRICT;
+    newScene(`CREATE TABLE users (id INTEGER PRIMARY KEY, mail TEXT UNIQUE ON CONFLICT REPLACE, CHECK (id < 100)) STRICT;
     INSERT INTO users VALUES (1, 'a'), (2, 'b')`);
   scene.app.exec("DELETE FROM users WHERE id = 1; INSERT INTO users VALUES (7, 'a')");
   expect(scene.plan([{ table: 'users' }])).toMatchObject({
@@ -259,7 +181,7 @@ test('a live row that holds a unique value is never replaced', () => {
 });
 
 test('unique values that two rows have exchanged are put back', () => {
-  const scene = new Scene(
+  const scene = newScene(
     `CREATE TABLE users (id INTEGER PRIMARY KEY, mail TEXT UNIQUE); INSERT INTO users VALUES (1, 'a'), (2, 'b')`,
   );
   scene.app.exec(
@@ -276,7 +198,7 @@ test('unique values that two rows have exchanged are put back', () => {
 });
 
 test('composite and text keys, WITHOUT ROWID, generated columns, and columns that came and went', () => {
-  const scene = new Scene(`
+  const scene = newScene(`
     CREATE TABLE lines (doc TEXT COLLATE NOCASE, n INTEGER, text TEXT, size INTEGER GENERATED ALWAYS AS (length(text)) STORED, old TEXT, PRIMARY KEY (doc, n)) WITHOUT ROWID;
     INSERT INTO lines (doc, n, text, old) VALUES ('A', 1, 'one', 'o'), ('A', 2, 'two', 'p'), ('b', 1, NULL, 'q');
   `);
@@ -303,7 +225,7 @@ test('composite and text keys, WITHOUT ROWID, generated columns, and columns tha
 });
 
 test('views, virtual tables and their insides, and what is not there, are refused', () => {
-  const scene = new Scene('CREATE TABLE t (a); CREATE VIEW v AS SELECT 1; CREATE VIRTUAL TABLE f USING fts5 (a)');
+  const scene = newScene('CREATE TABLE t (a); CREATE VIEW v AS SELECT 1; CREATE VIRTUAL TABLE f USING fts5 (a)');
   const { blocked } = scene.plan([
     { table: 'v' },
     { table: 'f' },
@@ -316,7 +238,7 @@ test('views, virtual tables and their insides, and what is not there, are refuse
 });
 
 test('what refers to nothing blocks, and so does a needed row that must not come along', () => {
-  const scene = new Scene(SHOP);
+  const scene = newScene(SHOP);
   scene.app.exec('DELETE FROM orders; DELETE FROM customers');
   expect(scene.plan([{ table: 'orders' }], { withNeeded: false }).blocked).toHaveLength(1);
   expect(scene.plan([{ table: 'customers' }]).warnings).toEqual([expect.stringContaining('3 rows of orders')]);
@@ -325,7 +247,7 @@ test('what refers to nothing blocks, and so does a needed row that must not come
 });
 
 test('a source that is damaged, or no database, changes nothing', () => {
-  const scene = new Scene(SHOP);
+  const scene = newScene(SHOP);
   copyFileSync(import.meta.path, scene.source);
   expect(['VERIFY_FAILED', 'NOT_SQLITE']).toContain(codeOf(() => scene.plan([{ table: 'orders' }])));
   expect(existsSync(scene.rescues) ? readdirSync(scene.rescues) : []).toEqual([]);
