@@ -53,6 +53,14 @@ export async function carryOut(request: JobRequest, context: StoryContext): Prom
       return await (await import('../stories/moments.ts')).mark(request, context);
     case 'try-target':
       return await (await import('../stories/try-target.ts')).tryTarget(request, context);
+    case 'rescue-plan':
+      return (await import('../stories/rescue.ts')).planRescueStory(request);
+    case 'rescue':
+      return await (await import('../stories/rescue.ts')).rescueStory(request, context);
+    case 'rescue-undo':
+      return await (await import('../stories/rescue.ts')).undoRescueStory(request, context);
+    case 'rescues':
+      return await (await import('../stories/rescue.ts')).listRescues(request, context);
     case 'prune':
       return await (await import('../catalog/prune-folder.ts')).pruneFolder(request, context);
   }

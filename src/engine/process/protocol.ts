@@ -23,6 +23,16 @@ import type { DrillMomentRequest, PickedMoment, PickMomentRequest } from '../sto
 import type { MarkRequest, Marked, MomentFileRequest, Moments, MomentsRequest } from '../stories/moments.ts';
 import type { BackupMomentRequest, ComparedMoment } from '../stories/backup-moment.ts';
 import type { TryTargetRequest } from '../stories/try-target.ts';
+import type { PlannedRescue } from '../inside/rescue-plan.ts';
+import type { RescueRecord } from '../inside/rescue-record.ts';
+import type { UndoneRescue } from '../inside/rescue-undo.ts';
+import type {
+  Rescued,
+  RescuePlanRequest,
+  RescueRequest,
+  RescuesRequest,
+  UndoRescueRequest,
+} from '../stories/rescue.ts';
 import type { PruneRequest } from '../catalog/prune-folder.ts';
 
 export interface JobMap {
@@ -52,6 +62,10 @@ export interface JobMap {
   'moment-file': { request: MomentFileRequest; result: null };
   mark: { request: MarkRequest; result: Marked };
   'try-target': { request: TryTargetRequest; result: TargetReport };
+  'rescue-plan': { request: RescuePlanRequest; result: PlannedRescue };
+  rescue: { request: RescueRequest; result: Rescued };
+  'rescue-undo': { request: UndoRescueRequest; result: UndoneRescue };
+  rescues: { request: RescuesRequest; result: readonly RescueRecord[] };
   prune: { request: PruneRequest; result: { readonly removed: readonly string[] } };
 }
 export type JobKind = keyof JobMap;
