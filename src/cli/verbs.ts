@@ -22,6 +22,7 @@ import {
   type UndoOptions,
   undoRestore,
 } from './commands/restore.ts';
+import { rescue, type RescueFlags } from './commands/rescue.ts';
 import { addSelfDescription } from './commands/self-description.ts';
 import { serve, type ServeFlags } from './commands/serve.ts';
 import { showStatus, statusExitCode } from './commands/status.ts';
@@ -97,6 +98,9 @@ function addRestoreVerbs({ verb, run }: Given): void {
     ),
   );
   verb('claim').action((flags: ClaimOptions) => run((session) => claim(session, flags), onlyOne));
+  verb('rescue').action((from: string | undefined, flags: RescueFlags) =>
+    run((session) => rescue(session, from, flags), onlyOne),
+  );
   verb('undo').action((flags: UndoOptions) => run((session) => undoRestore(session, flags), onlyOne));
 }
 

@@ -39,6 +39,7 @@ import type {
 import type { BackupConfig, Settings } from './state/backup-config.ts';
 import type { Run, RunProgress, RunTotal } from '../words/run.ts';
 import type { TargetName } from '../words/target-word.ts';
+import type { Rescue, RescueAsked, RescueOptions, RescuePlan, UndoneRescue } from './inside/rescues.ts';
 import { Notify } from './notify/notify.ts';
 import type { LossAnswer } from './protection/losses.ts';
 import { prune } from './protection/prune.ts';
@@ -259,6 +260,22 @@ export class BackupService implements BackupServicePort {
     } = {},
   ): Promise<RestoreResult> {
     return await this.#rooms.restores.undo(options);
+  }
+
+  async planRescue(asked: RescueAsked): Promise<RescuePlan> {
+    return await this.#rooms.rescues.plan(asked);
+  }
+
+  async rescue(asked: RescueAsked, options: RescueOptions = {}): Promise<Rescue> {
+    return await this.#rooms.rescues.rescue(asked, options);
+  }
+
+  async undoRescue(id: string, options: Pick<RescueOptions, 'user' | 'onProgress'> = {}): Promise<UndoneRescue> {
+    return await this.#rooms.rescues.undo(id, options);
+  }
+
+  async rescues(): Promise<readonly Rescue[]> {
+    return await this.#rooms.rescues.list();
   }
 
   /**

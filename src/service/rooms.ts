@@ -11,6 +11,7 @@ import { ServiceContext } from './context.ts';
 import { Continuous } from './continuous/continuous.ts';
 import { MakeBackup } from './backups/make-backup.ts';
 import type { BackupConfig } from './state/backup-config.ts';
+import { Rescues } from './inside/rescues.ts';
 import { LookAtAll } from './protection/look-at-all.ts';
 import { Losses } from './protection/losses.ts';
 import { Retention } from './protection/retention.ts';
@@ -50,6 +51,7 @@ export function openRooms(options: BackupServiceOptions) {
   const verifications = new Verifications(context, { backups, claims });
   const arrivals = new Arrivals(context, { backups, claims, retention });
   const restores = new Restores(context, { backups, continuous, retention, targets });
+  const rescues = new Rescues(context, { backups, continuous, retention, targets });
   const drills = new Drills(context, { backups, continuous, targets, verifications, assertions });
   const firstBoots = new FirstBoots(context, { backups, continuous, targets });
   const onDelete = (filename: string) => losses.passOn(filename);
@@ -89,6 +91,7 @@ export function openRooms(options: BackupServiceOptions) {
       backups,
       verifications,
       restores,
+      rescues,
       drills,
     },
     ...{ arrivals, firstBoots, changes, losses, makeBackup, schedule, look, updateConfig },

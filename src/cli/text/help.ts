@@ -4,6 +4,7 @@
  * understood.
  */
 import { MOMENT_FORMS } from '../../words/moment.ts';
+import { rescueVerb } from './help-rescue.ts';
 
 interface OptionText {
   /** `--to <path>` */
@@ -152,6 +153,7 @@ export const verbs = {
       ['velist-backup undo --in-place --dry-run', 'what that would do while the app is stopped'],
     ],
   },
+  ...rescueVerb,
   adopt: {
     usage: 'adopt <backup>',
     what: 'verify a backup that was made by hand or by Velist, or any database file, and add it to the catalog',
@@ -293,7 +295,7 @@ export const verbs = {
       {
         flags: '--kind <kind>',
         what: 'only runs of this kind',
-        choices: ['backup', 'verify', 'restore', 'undo', 'upload', 'drill'],
+        choices: ['backup', 'verify', 'restore', 'undo', 'upload', 'drill', 'rescue', 'undo-rescue'],
       },
       { flags: '--failed', what: 'only those that failed' },
     ],

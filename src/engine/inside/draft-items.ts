@@ -70,7 +70,7 @@ export function pickByKeys(db: DatabaseSync, table: DraftTable, keys: readonly s
     );
 }
 
-export const shortKey = (key: string | undefined): string => (key ?? '').slice(0, 100);
+const shortKey = (key: string | undefined): string => (key ?? '').slice(0, 100);
 
 /** Decides what happens to each item that has no kind yet. */
 export function settleItems(db: DatabaseSync, table: DraftTable, said: Said): void {

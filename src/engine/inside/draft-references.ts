@@ -58,7 +58,7 @@ export function parentColumns(db: DatabaseSync, schema: string, reference: Refer
   return isFit ? columns : null;
 }
 
-export const isFull = (reference: Reference, alias: string) =>
+const isFull = (reference: Reference, alias: string) =>
   reference.columns.map((name) => `${alias}.${quoted(name)} IS NOT NULL`).join(' AND ');
 
 /** The parent's column has the say which texts are equal, so it stands first. */

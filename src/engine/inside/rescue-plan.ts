@@ -50,7 +50,7 @@ export interface RescueWish {
   readonly withNeeded: boolean;
 }
 
-export interface PlannedTable {
+interface PlannedTable {
   readonly name: string;
   /** Asked for, and needed by them. */
   readonly picked: number;
@@ -64,7 +64,7 @@ export interface PlannedTable {
   readonly triggers: readonly string[];
 }
 
-export interface PlannedConflict {
+interface PlannedConflict {
   readonly table: string;
   readonly key: string;
   readonly columns: readonly string[];
@@ -74,7 +74,7 @@ export interface PlannedConflict {
 }
 
 export interface PlannedRescue {
-  /** Of the live rows that it speaks of, and what becomes of them. */
+  /** A digest: the live rows that it speaks of, and what becomes of them. */
   readonly expected: string;
   readonly writes: number;
   readonly tables: readonly PlannedTable[];

@@ -32,7 +32,7 @@ export type RescueRecord = z.infer<typeof record>;
 const RESCUES_FOLDER = '.velist-rescues';
 export const RESCUES_LOCK = '.lock';
 /** How long a rescue can be undone. */
-export const RESCUE_DAYS = 30;
+const RESCUE_DAYS = 30;
 const DAY_MS = 86_400_000;
 const id = /^\d{8}t\d{6}-[\da-f]{12}$/;
 
@@ -91,7 +91,7 @@ export function sweepRescues(folder: string, now: Date): void {
   const entries = new Set(readdirSync(folder));
   for (const entry of entries) {
     const name = /^(.+)\.sqlite$/.exec(entry)?.[1];
-    // Whoever makes a plan removes its draft; one that is still open outlives its name.
+    // The maker of a plan removes its draft; one that is still open outlives its name.
     if (name !== undefined && !entries.has(`${name}.json`) && (id.test(name) || name.startsWith(PLAN)))
       removeDraft(join(folder, entry));
   }

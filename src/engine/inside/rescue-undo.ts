@@ -25,7 +25,7 @@ import { inverseOf, type RescueRecord, writeRecord } from './rescue-record.ts';
 import { dbChanged, inOneTransaction, removal, sequenceOf, writingStatements } from './rescue-write.ts';
 import { childrenOf, quoted, readShape, referencesOf, uniqueIndexes, whyNotATable } from './table-shape.ts';
 
-export interface UndoGo {
+interface UndoGo {
   readonly databasePath: string;
   readonly folder: string;
   readonly record: RescueRecord;
@@ -73,7 +73,7 @@ export function undoRescue(go: UndoGo): UndoneRescue {
 }
 
 /** @throws BackupError DB_CHANGED for a table that is another one by now. */
-export function readDraft(live: LiveConnection, draft: string): readonly DraftTable[] {
+function readDraft(live: LiveConnection, draft: string): readonly DraftTable[] {
   const { db } = live;
   attachDoneDraft(live, draft);
   const noted = db.prepare('SELECT number, name, sql FROM draft."velist tables" ORDER BY number').all();

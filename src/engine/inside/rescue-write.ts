@@ -20,7 +20,7 @@ import {
 } from './draft-table.ts';
 import { quoted } from './table-shape.ts';
 
-export interface Sequence {
+interface Sequence {
   readonly table: string;
   readonly before: number | null;
   readonly after: number;

@@ -34,9 +34,9 @@ import {
 import { pathToFileURL } from 'node:url';
 import { makePrivateFolder } from '../disk/private-folder.ts';
 
-export type RescueStep = 'draft' | 'ready' | 'locked' | 'written' | 'committed';
+type RescueStep = 'draft' | 'ready' | 'locked' | 'written' | 'committed';
 
-export interface RescueOptions extends Omit<DraftFiles, 'draft'> {
+interface RescueOptions extends Omit<DraftFiles, 'draft'> {
   /** Where rescues are kept. */
   readonly folder: string;
   readonly wish: RescueWish;
@@ -54,7 +54,7 @@ export function planRescue({ folder, wish, ...files }: RescueOptions): PlannedRe
   }
 }
 
-export interface RescueGo extends RescueOptions {
+interface RescueGo extends RescueOptions {
   readonly id: string;
   readonly at: Date;
   readonly user: string | null;

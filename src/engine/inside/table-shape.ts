@@ -14,7 +14,7 @@ interface ShapedColumn {
 
 interface KeyColumn {
   readonly name: string;
-  /** Of the index that keeps the key unique; null for an INTEGER PRIMARY KEY, which is the rowid itself. */
+  /** That of the index which keeps the key unique; null for an INTEGER PRIMARY KEY, which is the rowid itself. */
   readonly collation: string | null;
   /** As https://sqlite.org/datatype3.html#determination_of_column_affinity tells it from the declared type. */
   readonly affinity: string;

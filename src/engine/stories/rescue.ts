@@ -10,7 +10,7 @@ import { type StoryContext, warnIn } from '../../words/story.ts';
 import { Catalog } from '../catalog/folder-catalog.ts';
 import type { FolderRetention } from '../catalog/retention.ts';
 import { makePrivateFolder } from '../disk/private-folder.ts';
-import { takeLock } from '../disk/lock.ts';
+import { isLocked, takeLock } from '../disk/lock.ts';
 import { CONTINUOUS_FOLDER, LOCK_FILE } from '../format/names.ts';
 import { planRescue, rescueRows } from '../inside/rescue.ts';
 import type { PlannedRescue, RescueWish } from '../inside/rescue-plan.ts';
@@ -26,6 +26,7 @@ import {
   writeRecord,
 } from '../inside/rescue-record.ts';
 import { settleInterrupted, undoRescue, type UndoneRescue } from '../inside/rescue-undo.ts';
+import { REPLICATOR_LOCK } from '../replication/pause.ts';
 import type { DatabaseSelf } from '../writer/self.ts';
 import { type BackupPurpose, makeBackupUnderPin, pinForBackup } from './backup.ts';
 import { checkSource, checkStillTheSame } from './check-source.ts';
@@ -55,8 +56,6 @@ export interface RescueRequest extends RescueSource {
   /** Null if nothing says it. */
   readonly sha256: string | null;
   readonly user: string | null;
-  /** Commits are captured: a mark takes the place of the safety backup. */
-  readonly marks: boolean;
   readonly markWaitMs: number;
   readonly lockWaitMs: number;
   readonly retention: FolderRetention;
@@ -128,7 +127,8 @@ async function makeSafe(
   context: StoryContext,
 ): Promise<Pick<Rescued, 'mark' | 'safetyBackup'>> {
   const stream = join(request.folder, CONTINUOUS_FOLDER);
-  if (request.marks && existsSync(stream)) {
+  // Without a replicator a mark would name an older moment.
+  if (existsSync(stream) && isLocked(join(stream, REPLICATOR_LOCK))) {
     try {
       const name = `before rescue ${id}`;
       const { markWaitMs: waitMs } = request;
@@ -185,17 +185,18 @@ export async function undoRescueStory(request: UndoRescueRequest, context: Story
 export async function listRescues(request: RescuesRequest, context: StoryContext): Promise<readonly RescueRecord[]> {
   const folder = rescuesFolder(request.folder);
   if (!existsSync(folder)) return [];
-  const isSettled = (one: RescueRecord) => one.state === 'written' || one.state === 'undone';
   if (readRecords(folder).every(isSettled)) return readRecords(folder);
   try {
     using _lock = await lockRescues(folder, { lockWaitMs: 0 }, context);
     await settle(folder, request, context);
   } catch (error) {
     // Somebody writes just now, or the database can't be opened: that is no reason not to list the others.
-    if (BackupError.from(error).code === 'ABORTED') throw error;
+    if (context.signal.aborted) throw error;
   }
   return readRecords(folder).filter(isSettled);
 }
+
+const isSettled = ({ state }: RescueRecord) => state === 'written' || state === 'undone';
 
 async function lockRescues(
   folder: string,
@@ -218,7 +219,7 @@ async function settle(
 ): Promise<void> {
   sweepRescues(folder, context.now());
   for (const record of readRecords(folder)) {
-    if (record.state === 'written' || record.state === 'undone') continue;
+    if (isSettled(record)) continue;
     const settled = settleInterrupted({ databasePath, folder, record, at: context.now() });
     if (settled !== null) writeRecord(folder, settled);
     else removeRescue(folder, record.id);

@@ -12,6 +12,8 @@ const runIcons: Record<Run['kind'], Icon> = {
   restore: 'restore',
   undo: 'restore',
   drill: 'badge-check',
+  rescue: 'restore',
+  'undo-rescue': 'restore',
 };
 
 export function runningWords(known: Known): Words {
@@ -75,6 +77,15 @@ export function runningWords(known: Known): Words {
         actions: [],
       };
     }
+    case 'rescue':
+    case 'undo-rescue':
+      return {
+        ...base,
+        headline: run.kind === 'rescue' ? 'Rescuing rows…' : 'Taking rescued rows back…',
+        count: stepCount(run),
+        say: [`${started} `, ...named(run, now, zone), 'The app goes on meanwhile.'],
+        actions: run.kind === 'rescue' ? ['stop'] : [],
+      };
   }
 }
 
