@@ -75,7 +75,7 @@ export const answers = {
   verify: z.union([backup, verifiedFile]),
   restore: z.union([restoreResult, firstBoot, dryRun]),
   undo: z.union([restoreResult, dryRun]),
-  rescue: z.union([rescuedAnswer, z.object({ dryRun: z.literal(true), plan: rescuePlan }), rescues, rescueUndone]),
+  rescue: z.union([rescueUndone, rescuedAnswer, z.object({ dryRun: z.literal(true), plan: rescuePlan }), rescues]),
   adopt: backup,
   pin: backup,
   unpin: backup,

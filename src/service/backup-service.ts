@@ -39,7 +39,7 @@ import type {
 import type { BackupConfig, Settings } from './state/backup-config.ts';
 import type { Run, RunProgress, RunTotal } from '../words/run.ts';
 import type { TargetName } from '../words/target-word.ts';
-import type { Rescue, RescueAsked, RescueOptions, RescuePlan, UndoneRescue } from './inside/rescues.ts';
+import type { Rescue, RescueAsked, RescueOptions, RescuePlan, UndoneRescue } from './inside/shown-rescue.ts';
 import { Notify } from './notify/notify.ts';
 import type { LossAnswer } from './protection/losses.ts';
 import { prune } from './protection/prune.ts';

@@ -9,7 +9,7 @@ import type { ArrivalsPort } from './backups/shown-arrival.ts';
 import type { BackupDiff, BackupItem, OtherDatabase } from './backups/shown-backup.ts';
 import type { DoctorReport } from './doctor/finding.ts';
 import type { Status } from './protection/shown-status.ts';
-import type { Rescue, RescueAsked, RescueOptions, RescuePlan, UndoneRescue } from './inside/rescues.ts';
+import type { Rescue, RescueAsked, RescueOptions, RescuePlan, UndoneRescue } from './inside/shown-rescue.ts';
 import type { DrillReport } from './restores/drill-report.ts';
 import type {
   FoundRestorePoint,

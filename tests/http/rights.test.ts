@@ -39,7 +39,7 @@ const rights: Readonly<Record<string, Action>> = {
   'POST /api/rescue/plan': 'look',
   'POST /api/rescue': 'restore',
   'GET /api/rescues': 'read',
-  'POST /api/rescues/{id}/undo': 'restore',
+  'POST /api/rescues/{rescue}/undo': 'restore',
   'GET /api/moments': 'read',
   'POST /api/marks': 'backup',
   'POST /api/continuous/pause': 'configure',
@@ -85,7 +85,7 @@ function open(authorize: Authorize) {
       .replace('{arrival}', arrivalId)
       .replace('{name}', 's3')
       .replace('{part}', 'webhook')
-      .replace('{id}', rescueId)
+      .replace('{rescue}', rescueId)
       .replace('api/diff', 'api/diff?a=latest&b=latest')
       .replace(/^(GET .*api.restore)$/, '$1?latest=true')
       .split(' ');
@@ -145,7 +145,7 @@ for (const [route, body] of [
   ['POST /api/claim'],
   ['POST /api/restore/undo', { confirm: 'dev.sqlite' }],
   ['POST /api/rescue', { of: firstBackup, tables: [{ table: 'orders' }], expected: 'as it is' }],
-  ['POST /api/rescues/{id}/undo'],
+  ['POST /api/rescues/{rescue}/undo'],
   ['POST /api/loss/accept', { filename: firstBackup }],
   ['POST /api/drill'],
 ] as const) {

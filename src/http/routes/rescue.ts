@@ -1,6 +1,7 @@
 /** Rows brought back from a backup or a moment while the app goes on: the plan, the rescue, its undoing. */
 import { BackupError } from '../../words/errors.ts';
-import { rescueBody, rescuedAnswer, rescueGoBody, rescuePlan, rescues, rescueUndone } from '../contract.ts';
+import { isBookmark } from '../../words/restore-point.ts';
+import { backupName, rescueBody, rescuedAnswer, rescueGoBody, rescuePlan, rescues, rescueUndone } from '../contract.ts';
 import { always, route } from '../route.ts';
 
 const aRescue = { method: 'POST', right: 'restore', costs: 'restore', isLong: always } as const;
@@ -38,17 +39,17 @@ export const rescueRoutes = [
   }),
   route({
     ...aRescue,
-    path: '/api/rescues/:id/undo',
+    path: '/api/rescues/:rescue/undo',
     summary: 'Take a rescue back',
     answers: { 200: rescueUndone },
-    handle: ({ service, params, user }) => service.undoRescue(params.id, { user }),
+    handle: ({ service, params, user }) => service.undoRescue(params.rescue, { user }),
   }),
 ];
 
 /** The service takes the path of any file; who asks over HTTP may name backups and moments alone. */
 function ofBackups<Asked extends { readonly of: string; readonly since?: string | undefined }>(asked: Asked): Asked {
   for (const name of [asked.of, asked.since ?? asked.of]) {
-    if (/^(backup-[\dTZ-]+\.sqlite|[\da-f]{16})$/.test(name)) continue;
+    if (backupName.test(name) || isBookmark(name)) continue;
     throw new BackupError('BAD_NAME', `${JSON.stringify(name)} is not the name of a backup or a moment`, {
       hint: 'Use a name as the list of backups gives it, or a bookmark.',
     });

@@ -81,12 +81,16 @@ export function runningWords(known: Known): Words {
     case 'undo-rescue':
       return {
         ...base,
-        headline: run.kind === 'rescue' ? 'Rescuing rows…' : 'Taking rescued rows back…',
-        count: stepCount(run),
+        ...rescueWords(run),
         say: [`${started} `, ...named(run, now, zone), 'The app goes on meanwhile.'],
-        actions: run.kind === 'rescue' ? ['stop'] : [],
       };
   }
+}
+
+function rescueWords(run: RunProgress): Pick<Words, 'headline' | 'count' | 'actions'> {
+  const count = stepCount(run);
+  if (run.kind === 'undo-rescue') return { headline: 'Taking rescued rows back…', count, actions: [] };
+  return { headline: 'Rescuing rows…', count, actions: ['stop'] };
 }
 
 /** "step 3 of 5" */

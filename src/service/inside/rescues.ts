@@ -2,59 +2,16 @@
  * Rows brought back from a backup or a moment, while the app goes on: what that would do, doing it, taking it back. Each is
  * a job; a rescue and its undo stand in the line of runs, because they change the database.
  */
-import type { PlannedRescue, RescueWish } from '../../engine/inside/rescue-plan.ts';
-import { readRecords, type RescueRecord, rescuesFolder } from '../../engine/inside/rescue-record.ts';
+import { readRecords, requireRecord, type RescueRecord, rescuesFolder } from '../../engine/inside/rescue-record.ts';
 import { BackupError } from '../../words/errors.ts';
-import type { RunProgress } from '../../words/run.ts';
 import { currentActor } from '../audit/actor.ts';
 import type { Backups } from '../backups/backups.ts';
 import type { ServiceContext } from '../context.ts';
 import type { Continuous } from '../continuous/continuous.ts';
 import type { Retention } from '../protection/retention.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
+import type { Rescue, RescueAsked, RescueOptions, RescuePlan, UndoneRescue } from './shown-rescue.ts';
 import { type RescueSource, useSource } from './rescue-source.ts';
-
-export interface RescueAsked {
-  /** The name of a backup, a bookmark, or the path of any SQLite file. */
-  readonly of: string;
-  readonly tables: RescueWish['tables'];
-  /** Where the rows were last as they are wanted: what differs from it in the live database was changed since. */
-  readonly since?: string | undefined;
-  /** Triggers of the app fire; they do not, if not given. */
-  readonly triggers?: boolean | undefined;
-  /** Rows that others need by a foreign key come along; they do, if not given. */
-  readonly withNeeded?: boolean | undefined;
-}
-
-export interface RescueOptions {
-  /** The plan's `expected`: DB_CHANGED when the rows are no longer as they were then. */
-  readonly expected?: string | undefined;
-  readonly user?: string | undefined;
-  readonly onProgress?: ((run: RunProgress) => void) | undefined;
-}
-
-export interface RescuePlan extends PlannedRescue {
-  readonly of: string;
-  readonly at: Date;
-}
-
-/** A rescue that was made, for 30 days. */
-export interface Rescue {
-  readonly id: string;
-  readonly at: Date;
-  readonly of: string;
-  readonly written: number;
-  readonly tables: readonly { readonly name: string; readonly inserted: number; readonly updated: number }[];
-  readonly user: string | null;
-  readonly undoneAt: Date | null;
-}
-
-export interface UndoneRescue {
-  readonly rescue: Rescue;
-  readonly undone: number;
-  /** Rows that others changed in the meantime, or refer to by now. */
-  readonly left: number;
-}
 
 interface RescuesParts {
   readonly backups: Backups;
@@ -65,7 +22,7 @@ interface RescuesParts {
 
 /** A commit is captured within an interval; behind that, a safety backup is the better way. */
 const MARK_WAIT_MS = 5_000;
-/** So many rows that go at once would look like a loss. */
+/** Rows that go at once would look like a loss if they are so many. */
 const LOSS_ROWS_LEAST = 20;
 const weights = { check: 40, safety: 40, place: 20 };
 
@@ -115,12 +72,15 @@ export class Rescues {
     const request = { kind: 'rescue-undo', id, ...{ databasePath: database.path, folder: folder.path } } as const;
     const steps = { check: 40, place: 60 };
     const carried = { kind: 'undo-rescue', backup: this.#sourceOf(id), weights: steps, user, onProgress } as const;
-    const work = () =>
-      runs.enqueue(() =>
+    const work = async () => {
+      // What is not there begins no run.
+      requireRecord(this.#folder, id);
+      return await runs.enqueue(() =>
         runs.carry({ ...carried, onFailed: (error) => this.#sayFailed('Undo of a rescue', error) }, (run) =>
           runs.lead(run, () => jobs.run<'rescue-undo'>({ ...request, lockWaitMs: waits.lockMs }, run)),
         ),
       );
+    };
     const { record, undone, left } = await audit.carry({ act: 'undo-rescue', subject: id }, work, {
       actor: currentActor(user),
     });
