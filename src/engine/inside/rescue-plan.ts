@@ -327,7 +327,10 @@ function bytesOf(db: DatabaseSync, table: DraftTable): number {
   );
 }
 
-/** What is there now and what becomes of it. What the source holds is not in it: that never changes. */
+/**
+ * What is written, and what is there now in its place. What the source holds is not in it, because that never changes; nor what
+ * stays as it is, because the app goes on with it.
+ */
 function digestOf(db: DatabaseSync, tables: readonly DraftTable[], wish: RescueWish): string {
   const hash = createHash('sha256');
   const add = (value: unknown) => {
@@ -341,7 +344,7 @@ function digestOf(db: DatabaseSync, tables: readonly DraftTable[], wish: RescueW
     const cells = namesOf(table.live).map((_, at) => contentOf(`b.c${at}`));
     const rows = db
       .prepare(
-        `SELECT i.kind, i.live, i.writes, b.item IS NULL AS alone, ${[...key, ...cells].join(', ')} FROM ${table.items} i LEFT JOIN ${table.before} b ON b.item = i.id ORDER BY i.id`,
+        `SELECT i.kind, i.live, b.item IS NULL AS alone, ${[...key, ...cells].join(', ')} FROM ${table.items} i LEFT JOIN ${table.before} b ON b.item = i.id WHERE i.writes ORDER BY i.id`,
       )
       .iterate();
     for (const row of rows) for (const value of Object.values(row)) add(value);
