@@ -16,7 +16,7 @@ import {
   namesOf,
 } from './draft-table.ts';
 import { readRowKey } from './row-key.ts';
-import { commonColumns, quoted, uniqueIndexes } from './table-shape.ts';
+import { commonColumns, quoted, rowsText, uniqueIndexes } from './table-shape.ts';
 
 /** What is said beside the numbers. While something blocks, nothing can be written. */
 export interface Said {
@@ -45,7 +45,7 @@ export function pickByRule(db: DatabaseSync, table: DraftTable, changed: boolean
   const nameless = countOf(db, `SELECT count(*) FROM ${inSource(table)} s WHERE NOT (${named})`);
   if (nameless > 0)
     said.warnings.push(
-      `${nameless} rows of ${live.name} have NULL in their key, so they can't be told apart: they are left out.`,
+      `${rowsText(nameless)} of ${live.name} can't be told apart, because NULL is in the key: left out.`,
     );
 }
 
@@ -66,7 +66,7 @@ export function pickByKeys(db: DatabaseSync, table: DraftTable, keys: readonly s
   }
   if (absent.length > 0)
     said.blocked.push(
-      `${absent.length} of the rows of ${table.live.name} that were picked are not in the source, as ${shortKey(absent[0])}.`,
+      `${rowsText(absent.length)} of ${table.live.name} can't be found in the source, such as ${shortKey(absent[0])}.`,
     );
 }
 
@@ -139,7 +139,9 @@ function stageOneByOne(db: DatabaseSync, table: DraftTable, sql: string, said: S
     }
   }
   for (const [reason, rows] of reasons)
-    said.blocked.push(`${rows} rows of ${table.live.name} don't fit the table as it is now: ${reason}.`);
+    said.blocked.push(
+      `${rowsText(rows)} of ${table.live.name} can't be written into the table as it is now: ${reason}.`,
+    );
 }
 
 export function isConstraint(error: unknown): boolean {
@@ -236,8 +238,8 @@ function refuseTaken(db: DatabaseSync, table: DraftTable, said: Said): void {
       .run();
     const rows = Number(changes);
     if (rows === 0) continue;
-    const why = `${rows} rows of ${live.name} have a value of ${columns.map((one) => one.name).join(', ')} that another live row has now`;
-    if (table.rule === 'keep') said.warnings.push(`${why}: they are not written.`);
-    else said.blocked.push(`${why}. Change those rows first, or keep what is live.`);
+    const why = `${live.name} has no room for ${rowsText(rows)}: another live row has the value of ${columns.map((one) => one.name).join(', ')}, which must be unique`;
+    if (table.rule === 'keep') said.warnings.push(`${why}. What is live is kept.`);
+    else said.blocked.push(`${why}. Change that row first, or keep what is live.`);
   }
 }

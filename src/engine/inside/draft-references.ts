@@ -11,6 +11,7 @@ import {
   readShape,
   type Reference,
   referencesOf,
+  rowsText,
   type TableShape,
   whyNotATable,
 } from './table-shape.ts';
@@ -120,16 +121,16 @@ function sayMissing(
     );
     if (rows > 0)
       said.blocked.push(
-        `${rows} rows of ${refers} refer to ${reference.parent}, and there is no such table or key in the live database.`,
+        `${rowsText(rows)} of ${refers} would refer to ${reference.parent}, and the live database has no such table or key.`,
       );
     return;
   }
   const rows = countOf(db, `SELECT count(*) ${from}`);
   if (rows === 0) return;
   const why = withNeeded
-    ? 'neither the live database nor the source has them, or they are not written'
-    : 'they are not in the live database; let needed rows come along';
-  said.blocked.push(`${rows} rows of ${refers} refer to rows of ${reference.parent} that would be missing: ${why}.`);
+    ? 'what is needed is neither live nor in the source, or is not written'
+    : 'let needed rows come along';
+  said.blocked.push(`${rowsText(rows)} of ${refers} would refer to nothing in ${reference.parent}: ${why}.`);
 }
 
 /** Rows of the source that refer to those that come back, and are themselves no longer there. */
@@ -153,7 +154,7 @@ export function sayLeftChildren(db: DatabaseSync, table: DraftTable, tables: rea
     );
     if (rows > 0)
       said.warnings.push(
-        `${rows} rows of ${child.name} belonged to the rows of ${table.live.name} and are missing, too. They don't come along by themselves.`,
+        `Missing as well, and not taken along by itself: ${rowsText(rows)} of ${child.name} that referred to rows of ${table.live.name}.`,
       );
   }
 }
@@ -186,7 +187,9 @@ function brokenOwn(db: DatabaseSync, table: DraftTable): readonly string[] {
       db,
       `SELECT count(*) FROM ${table.items} i CROSS JOIN ${table.after} d ON ${isRowOf(table, table.live, 'd')} WHERE i.writes AND ${isFull(reference, 'd')} AND NOT ${isThere}`,
     );
-    return rows > 0 ? [`${rows} rows of ${table.live.name} would refer to missing rows of ${reference.parent}`] : [];
+    return rows > 0
+      ? [`${rowsText(rows)} of ${table.live.name} would refer to missing rows of ${reference.parent}`]
+      : [];
   });
 }
 
@@ -207,6 +210,6 @@ function brokenChildren(db: DatabaseSync, table: DraftTable): readonly string[] 
       db,
       `SELECT count(*) FROM ${table.before} b CROSS JOIN main.${quoted(child)} c ON ${was} WHERE NOT ${isThere}`,
     );
-    return rows > 0 ? [`${rows} rows of ${child} would refer to missing rows of ${live.name}`] : [];
+    return rows > 0 ? [`${rowsText(rows)} of ${child} would refer to missing rows of ${live.name}`] : [];
   });
 }

@@ -28,6 +28,9 @@ export interface DraftFiles {
 /** How long to wait for another connection that writes. */
 export const RESCUE_TIMEOUT_MS = 30_000;
 
+/** A transaction of 100,000 rows stays in it; one that doesn't goes to the log early, which takes longer. */
+const CACHE_KIB = 64 * 1024;
+
 export interface LiveConnection extends Disposable {
   readonly db: DatabaseSync;
   /** The real path of the database. */
@@ -50,6 +53,8 @@ export function openLiveForRescue(databasePath: string): LiveConnection {
     const connection = openConnection(path, RESCUE_TIMEOUT_MS);
     db = connection;
     connection.exec('PRAGMA foreign_keys = OFF; PRAGMA recursive_triggers = OFF');
+    // Whose turn it is to merge the log is decided elsewhere: by the app, or by the replicator alone.
+    connection.exec(`PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -${CACHE_KIB}`);
     // The first look takes the schema in, and the text encoding with it.
     connection.prepare('SELECT count(*) FROM main.sqlite_schema').get();
     return {

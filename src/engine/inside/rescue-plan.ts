@@ -33,7 +33,7 @@ import {
 } from './draft-table.ts';
 import { keyExpression, writeRowKey } from './row-key.ts';
 import { type ShownCell, shownCell, shownCellsOf } from './shown-cell.ts';
-import { quoted, readShape, triggersOf, whyNotATable } from './table-shape.ts';
+import { quoted, readShape, rowsText, triggersOf, whyNotATable } from './table-shape.ts';
 
 export interface RescuedTableWish {
   readonly table: string;
@@ -223,12 +223,10 @@ function sayMore(db: DatabaseSync, table: DraftTable, wish: RescueWish, said: Sa
   const removed = namesOf(source).filter((name) => !all.has(name.toLowerCase()));
   if (added.length > 0)
     said.warnings.push(
-      `${live.name} has columns that the source has not: ${added.join(', ')}. Rows that are added get their defaults there.`,
+      `${live.name} has ${added.join(', ')}, which the source has not: a row that is added gets the default there.`,
     );
   if (removed.length > 0)
-    said.warnings.push(
-      `${live.name} no longer has the columns ${removed.join(', ')}: what stood there doesn't come back.`,
-    );
+    said.warnings.push(`${live.name} no longer has ${removed.join(', ')}: what stood there doesn't come back.`);
   if (live.identity === 'none')
     said.warnings.push(
       `${live.name} has no key: its rows are told apart by their content. What comes back is added, and no row that is there is changed.`,
@@ -236,7 +234,7 @@ function sayMore(db: DatabaseSync, table: DraftTable, wish: RescueWish, said: Sa
   const stops = countOf(db, `SELECT count(*) FROM ${table.items} WHERE kind IN ('differs', 'gone')`);
   if (table.rule === 'stop' && stops > 0)
     said.blocked.push(
-      `${stops} rows of ${live.name} were changed in the live database, and the rule for them is to stop.`,
+      `${rowsText(stops)} of ${live.name} changed in the live database, and the rule for that is to stop.`,
     );
   const triggers = triggersOf(db, live.name);
   if (triggers.length === 0) return;

@@ -23,7 +23,7 @@ import {
 import { hideTriggers } from './hidden-triggers.ts';
 import { inverseOf, type RescueRecord, writeRecord } from './rescue-record.ts';
 import { dbChanged, inOneTransaction, removal, sequenceOf, writingStatements } from './rescue-write.ts';
-import { childrenOf, quoted, readShape, referencesOf, uniqueIndexes, whyNotATable } from './table-shape.ts';
+import { childrenOf, quoted, readShape, referencesOf, rowsText, uniqueIndexes, whyNotATable } from './table-shape.ts';
 
 interface UndoGo {
   readonly databasePath: string;
@@ -213,7 +213,7 @@ function leftAlone(db: DatabaseSync, tables: readonly DraftTable[]): readonly st
         `SELECT count(*) FROM ${undoing(at)} u CROSS JOIN ${table.items} i ON i.id = u.item CROSS JOIN ${table.after} d ON ${isRowOf(table, table.live, 'd')}
          CROSS JOIN main.${quoted(child)} c ON ${refersTo(columns, 'd', reference, 'c')} WHERE NOT ${isKept}`,
       );
-      return rows > 0 ? [`${rows} rows of ${child} would refer to missing rows of ${table.live.name}`] : [];
+      return rows > 0 ? [`${rowsText(rows)} of ${child} would refer to missing rows of ${table.live.name}`] : [];
     }),
   );
 }

@@ -18,7 +18,7 @@ import {
   listed,
   namesOf,
 } from './draft-table.ts';
-import { quoted } from './table-shape.ts';
+import { quoted, rowsText } from './table-shape.ts';
 
 interface Sequence {
   readonly table: string;
@@ -67,7 +67,7 @@ export function refuseChanged(db: DatabaseSync, tables: readonly DraftTable[], s
     const same = `SELECT 1 FROM ${inMain(table)} m CROSS JOIN ${before} b ON b.item = i.id WHERE ${isThere} AND ${isAsBefore(table, 'm', 'b')}`;
     changed += countOf(db, `SELECT count(*) FROM ${items} i WHERE i.writes AND i.live AND NOT EXISTS (${same})`);
   }
-  if (changed > 0) throw dbChanged(`${changed} rows changed since the plan was made`);
+  if (changed > 0) throw dbChanged(`${rowsText(changed)} changed since the plan was made`);
 }
 
 export interface Written {

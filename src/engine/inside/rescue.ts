@@ -32,6 +32,7 @@ import {
   type Written,
 } from './rescue-write.ts';
 import { pathToFileURL } from 'node:url';
+import { rowsText } from './table-shape.ts';
 import { makePrivateFolder } from '../disk/private-folder.ts';
 
 type RescueStep = 'draft' | 'ready' | 'locked' | 'written' | 'committed';
@@ -163,9 +164,13 @@ function refuseOtherThanPlanned(db: LiveConnection['db'], tables: readonly Draft
     const wanted = countOf(db, `SELECT count(*) FROM ${table.items}`) - (places.get(table)?.length ?? 0);
     const found = countWritten(db, table);
     if (found !== wanted)
-      throw new BackupError('INTERNAL', `${wanted - found} rows of ${table.live.name} were not written as planned`, {
-        hint: 'Nothing was written. Please report this with the definition of the table.',
-      });
+      throw new BackupError(
+        'INTERNAL',
+        `${rowsText(wanted - found)} of ${table.live.name} could not be written as planned`,
+        {
+          hint: 'Nothing was written. Please report this with the definition of the table.',
+        },
+      );
   }
 }
 

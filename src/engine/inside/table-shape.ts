@@ -2,6 +2,9 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { isOfSqlite, moduleOf } from '../sqlite/schema.ts';
 
+/** As sentences say it. */
+export const rowsText = (rows: number): string => `${rows} row${rows === 1 ? '' : 's'}`;
+
 export const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`;
 
 interface ShapedColumn {
