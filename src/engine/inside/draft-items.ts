@@ -127,6 +127,7 @@ function stage(db: DatabaseSync, table: DraftTable, said: Said): void {
 function stageOneByOne(db: DatabaseSync, table: DraftTable, sql: string, said: Said): void {
   const reasons = new Map<string, number>();
   const one = db.prepare(`${sql} AND i.id = ?`);
+  const refuse = db.prepare(`UPDATE ${table.items} SET kind = 'refused' WHERE id = ?`);
   const ids = db.prepare(`SELECT id FROM ${table.items} WHERE fresh`).all();
   for (const row of ids) {
     try {
@@ -135,7 +136,7 @@ function stageOneByOne(db: DatabaseSync, table: DraftTable, sql: string, said: S
       if (!isConstraint(error)) throw error;
       const reason = error instanceof Error ? error.message : String(error);
       reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
-      db.prepare(`UPDATE ${table.items} SET kind = 'refused' WHERE id = ?`).run(Number(row['id']));
+      refuse.run(Number(row['id']));
     }
   }
   for (const [reason, rows] of reasons)

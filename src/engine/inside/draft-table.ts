@@ -12,7 +12,7 @@
  */
 import type { DatabaseSync } from 'node:sqlite';
 import { definitionOf } from '../sqlite/schema.ts';
-import { commonColumns, quoted, type TableShape } from './table-shape.ts';
+import { commonColumns, quoted, type TableShape, uniqueIndexes } from './table-shape.ts';
 
 export type Rule = 'keep' | 'take' | 'stop';
 
@@ -58,6 +58,13 @@ export function makeDraftTable(db: DatabaseSync, shapes: Shapes): DraftTable {
   db.exec(`CREATE TABLE ${table.before} (item INTEGER PRIMARY KEY, rid INTEGER, ${cells.join(', ')})`);
   // One statement: whatever else a definition from elsewhere might hold behind it is not run.
   db.prepare(`CREATE TABLE ${table.after} ${definitionOf(live.sql)}`).run();
+  // Rows are looked for by all that others may refer to.
+  for (const [at, { columns, isDeclared }] of uniqueIndexes(db, 'main', live.name).entries()) {
+    if (columns === null || isDeclared) continue;
+    const indexed = columns.map(({ name, collation }) => `${quoted(name)} COLLATE ${quoted(collation)}`);
+    const name = `draft.${quoted(`velist index ${shapes.number} ${at}`)}`;
+    db.exec(`CREATE INDEX ${name} ON ${quoted(live.name)} (${indexed.join(', ')})`);
+  }
   return table;
 }
 

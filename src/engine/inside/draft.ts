@@ -4,13 +4,13 @@
  * afterwards is its inverse.
  */
 import { closeSync, fsyncSync, openSync, rmSync } from 'node:fs';
-import { basename } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { DatabaseSync } from 'node:sqlite';
 import { BackupError } from '../../words/errors.ts';
 import { beginReading } from '../sqlite/begin.ts';
 import { aboutToOpen, endConnection } from '../sqlite/ending.ts';
-import { isDamage, pragma } from '../sqlite/library.ts';
+import { isDamage, notUnderstood, pragma, SQLITE_FULL, sqliteCode } from '../sqlite/library.ts';
 import { explainLiveError, openConnection } from '../sqlite/live-database.ts';
 import { refuseOtherLog } from '../sqlite/other-log.ts';
 import { isLiveFile, resolveDatabase } from '../sqlite/stamp.ts';
@@ -55,8 +55,8 @@ export function openLiveForRescue(databasePath: string): LiveConnection {
     connection.exec('PRAGMA foreign_keys = OFF; PRAGMA recursive_triggers = OFF');
     // Whose turn it is to merge the log is decided elsewhere: by the app, or by the replicator alone.
     connection.exec(`PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -${CACHE_KIB}`);
-    // The first look takes the schema in, and the text encoding with it.
-    connection.prepare('SELECT count(*) FROM main.sqlite_schema').get();
+    const unknown = notUnderstood(connection);
+    if (unknown !== null) throw isUnknownHere(path, unknown);
     return {
       ...{ db: connection, path },
       begin: () => {
@@ -72,6 +72,16 @@ export function openLiveForRescue(databasePath: string): LiveConnection {
     endConnection(db, opened);
     throw explainLiveError(error, { databasePath, timeoutMs: RESCUE_TIMEOUT_MS });
   }
+}
+
+function isUnknownHere(path: string, text: string): BackupError {
+  return new BackupError(
+    'UNSUPPORTED',
+    `the SQLite of this program does not understand the schema of ${path}: ${text}`,
+    {
+      hint: 'Nothing was written. Restore the backup to a new file, and copy the rows with the SQLite of the app.',
+    },
+  );
 }
 
 /** Attaches the source, and what the rows were like since, as files that nobody writes to. */
@@ -94,7 +104,26 @@ export function attachSources({ db }: LiveConnection, { databasePath, source, so
   }
 }
 
-export function explainSourceError(error: unknown, sourceName: string): unknown {
+/** What went wrong while the draft was made. Nothing but the draft is written then. */
+export function explainDraftError(error: unknown, db: DatabaseSync, { draft, sourceName }: DraftFiles): unknown {
+  if (sqliteCode(error) === SQLITE_FULL)
+    return new BackupError('DISK_FULL', `the disk with ${dirname(draft)} is full`, {
+      hint: 'Nothing was written to the database. The rows of a rescue need room there, and the ones that they replace.',
+      cause: error,
+    });
+  // SQLite does not say in which of the files it met the damage.
+  return isDamage(error) && isSound(db) ? error : explainSourceError(error, sourceName);
+}
+
+function isSound(db: DatabaseSync): boolean {
+  try {
+    return pragma(db, 'source.quick_check(1)') === 'ok';
+  } catch {
+    return false;
+  }
+}
+
+function explainSourceError(error: unknown, sourceName: string): unknown {
   const text = error instanceof Error ? error.message : String(error);
   if (/same text encoding/.test(text))
     return new BackupError(

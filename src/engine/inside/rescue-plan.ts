@@ -13,7 +13,7 @@ import {
   attachNewDraft,
   attachSources,
   type DraftFiles,
-  explainSourceError,
+  explainDraftError,
   type LiveConnection,
   RESCUE_TIMEOUT_MS,
 } from './draft.ts';
@@ -92,6 +92,7 @@ export interface Drafted {
 }
 
 const CONFLICTS_MAX = 100;
+const KEY_CHARACTERS_MAX = 4_096;
 
 /**
  * Makes the draft and says what is in it. The sources are detached then.
@@ -111,7 +112,7 @@ export function makeDraft(live: LiveConnection, files: DraftFiles, wish: RescueW
     return drafted;
   } catch (error) {
     if (db.isTransaction) db.exec('ROLLBACK');
-    const explained = explainSourceError(error, files.sourceName);
+    const explained = explainDraftError(error, db, files);
     throw explainLiveError(explained, { databasePath: live.path, timeoutMs: RESCUE_TIMEOUT_MS });
   }
 }
@@ -307,14 +308,16 @@ function describeConflicts(db: DatabaseSync, table: DraftTable, most: number): r
      WHERE i.kind IN ('differs', 'gone', 'taken') ORDER BY i.id LIMIT ${most}`,
   );
   statement.setReadBigInts(true);
-  return statement.all().map((row) => ({
+  const conflicts = statement.all().map((row) => ({
     table: live.name,
     key: writeRowKey(key.map((_, n) => row[`k${n}`])),
     columns: common,
     backup: common.map((_, n) => shownCell(row, `s${n}`)),
     live: row['met'] === null ? [] : common.map((_, n) => shownCell(row, `b${n}`)),
-    result: row['kind'] === 'taken' && rule !== 'keep' ? 'stop' : rule,
+    result: row['kind'] === 'taken' && rule !== 'keep' ? ('stop' as const) : rule,
   }));
+  // A key of thousands of letters names a row all the same, and nobody reads it.
+  return conflicts.filter((one) => one.key.length <= KEY_CHARACTERS_MAX);
 }
 
 function bytesOf(db: DatabaseSync, table: DraftTable): number {

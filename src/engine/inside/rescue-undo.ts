@@ -23,7 +23,17 @@ import {
 import { hideTriggers } from './hidden-triggers.ts';
 import { inverseOf, type RescueRecord, writeRecord } from './rescue-record.ts';
 import { dbChanged, inOneTransaction, removal, sequenceOf, writingStatements } from './rescue-write.ts';
-import { childrenOf, quoted, readShape, referencesOf, rowsText, uniqueIndexes, whyNotATable } from './table-shape.ts';
+import {
+  childrenOf,
+  isIndexed,
+  quoted,
+  readShape,
+  type Reference,
+  referencesOf,
+  rowsText,
+  uniqueIndexes,
+  whyNotATable,
+} from './table-shape.ts';
 
 interface UndoGo {
   readonly databasePath: string;
@@ -152,13 +162,37 @@ function referredTo(db: DatabaseSync, table: DraftTable, tables: readonly DraftT
     const goesToo = draft
       ? `EXISTS (SELECT 1 FROM ${draft.items} j CROSS JOIN ${undoing(at)} u ON u.item = j.id WHERE ${draft.live.identity === 'none' ? `c.${draft.live.rowid} = j.rid` : isRowOf(draft, draft.live, 'c', 'j')})`
       : '0';
-    const isReferredTo = `EXISTS (SELECT 1 FROM main.${quoted(child)} c WHERE ${refersTo(columns, 'd', reference, 'c')} AND NOT ${goesToo})`;
     const stays = columns.map((name) => {
       const cell = live.columns.findIndex(({ lower }) => lower === name.toLowerCase());
       return cell === -1 ? '0' : `d.${quoted(name)} IS b.c${cell}`;
     });
-    return [`(${isAdded(table)} OR NOT (${stays.join(' AND ')})) AND ${isReferredTo}`];
+    return [
+      `i.id IN (SELECT i.id FROM ${referring(db, table, { child, reference, columns })}
+        LEFT JOIN ${table.before} b ON b.item = i.id WHERE (${isAdded(table)} OR NOT (${stays.join(' AND ')})) AND NOT ${goesToo})`,
+    ];
   });
+}
+
+/**
+ * The rows `c` of a child that refer to a row `d` of the item `i`. What can be found is looked for: each child by its index, or
+ * else each row of the draft while all children are read once.
+ */
+function referring(
+  db: DatabaseSync,
+  table: DraftTable,
+  {
+    child,
+    reference,
+    columns,
+  }: { readonly child: string; readonly reference: Reference; readonly columns: readonly string[] },
+): string {
+  const item = `${table.items} i`;
+  const isItem = isRowOf(table, table.live, 'd');
+  const children = `main.${quoted(child)} c`;
+  const refers = refersTo(columns, 'd', reference, 'c');
+  return isIndexed(db, 'main', child, reference.columns)
+    ? `${item} CROSS JOIN ${table.after} d ON ${isItem} CROSS JOIN ${children} ON ${refers}`
+    : `${children} CROSS JOIN ${table.after} d ON ${refers} CROSS JOIN ${item} ON ${isItem}`;
 }
 
 /** What it was refers to rows that are no longer there, or go with this undo. */
@@ -210,8 +244,7 @@ function leftAlone(db: DatabaseSync, tables: readonly DraftTable[]): readonly st
       const isKept = `EXISTS (SELECT 1 FROM ${inMain(table)} p WHERE ${refersTo(columns, 'p', reference, 'c')})`;
       const rows = countOf(
         db,
-        `SELECT count(*) FROM ${undoing(at)} u CROSS JOIN ${table.items} i ON i.id = u.item CROSS JOIN ${table.after} d ON ${isRowOf(table, table.live, 'd')}
-         CROSS JOIN main.${quoted(child)} c ON ${refersTo(columns, 'd', reference, 'c')} WHERE NOT ${isKept}`,
+        `SELECT count(*) FROM ${referring(db, table, { child, reference, columns })} CROSS JOIN ${undoing(at)} u ON u.item = i.id WHERE NOT ${isKept}`,
       );
       return rows > 0 ? [`${rowsText(rows)} of ${child} would refer to missing rows of ${table.live.name}`] : [];
     }),

@@ -20,6 +20,9 @@ import {
 } from './draft-table.ts';
 import { quoted, rowsText } from './table-shape.ts';
 
+/** Others wait as long as we do. */
+const COMMIT_WAIT_MS = 2_000;
+
 interface Sequence {
   readonly table: string;
   readonly before: number | null;
@@ -34,8 +37,8 @@ export function inOneTransaction<Result>(db: DatabaseSync, work: () => Result): 
   onceFree(() => db.exec('BEGIN IMMEDIATE'), deadline);
   try {
     const result = work();
-    // In a rollback mode it waits for readers here.
-    onceFree(() => db.exec('COMMIT'), deadline);
+    // In a rollback mode it waits for readers here, and lets nobody else in meanwhile.
+    onceFree(() => db.exec('COMMIT'), performance.now() + COMMIT_WAIT_MS);
     return result;
   } catch (error) {
     if (db.isTransaction) db.exec('ROLLBACK');

@@ -2,6 +2,7 @@
 import { expect, test } from 'bun:test';
 import { copyFileSync, existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { RescueScene } from '../../../tests/support/rescue-scene.ts';
 import { scratchFolders } from '../../../tests/support/scratch.ts';
 import { BackupError } from '../../words/errors.ts';
@@ -140,6 +141,54 @@ test('triggers fire if they are asked to, and are there as before in any case', 
   scene.undo(record.id);
   expect(scene.rows('SELECT count(*) FROM orders')).toEqual([[2]]);
   expect(scene.rows("SELECT rowid, * FROM sqlite_schema WHERE type = 'trigger'")).toEqual(triggers);
+});
+
+test('where triggers fire, rows are changed in place, and what a trigger makes of them can be undone', () => {
+  const scene = newScene(`
+    CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, at TEXT DEFAULT 'never');
+    CREATE TRIGGER touched AFTER UPDATE OF a ON t BEGIN UPDATE t SET at = 'now' WHERE id = new.id; END;
+    INSERT INTO t (id, a) VALUES (1, 'x'), (2, 'y');
+  `);
+  scene.app.exec("UPDATE t SET a = 'lost'");
+  const record = scene.rescue([{ table: 't', changed: true, conflicts: 'take' }], { triggers: true });
+  expect(scene.rows('SELECT * FROM t')).toEqual([
+    [1, 'x', 'now'],
+    [2, 'y', 'now'],
+  ]);
+  scene.app.exec("UPDATE t SET a = 'mine' WHERE id = 2");
+  expect(scene.undo(record.id)).toMatchObject({ undone: 1, left: 1 });
+  expect(scene.rows('SELECT id, a FROM t')).toEqual([
+    [1, 'lost'],
+    [2, 'mine'],
+  ]);
+});
+
+test('a value that others refer to is not changed under them', () => {
+  const scene = newScene(`
+    CREATE TABLE p (id INTEGER PRIMARY KEY, code TEXT UNIQUE);
+    CREATE TABLE c (id INTEGER PRIMARY KEY, code TEXT REFERENCES p (code) ON UPDATE CASCADE);
+    INSERT INTO p VALUES (1, 'old');
+  `);
+  scene.app.exec("UPDATE p SET code = 'new'; INSERT INTO c VALUES (1, 'new')");
+  const before = scene.dump();
+  expect(codeOf(() => scene.rescue([{ table: 'p', changed: true, conflicts: 'take' }]))).toBe('DB_CHANGED');
+  expect(scene.dump()).toBe(before);
+  scene.app.exec('DELETE FROM c');
+  const record = scene.rescue([{ table: 'p', changed: true, conflicts: 'take' }]);
+  scene.app.exec("INSERT INTO c VALUES (1, 'old')");
+  expect(codeOf(() => scene.undo(record.id))).toBe('NOTHING_TO_UNDO');
+  expect(scene.rows('PRAGMA foreign_key_check')).toEqual([]);
+});
+
+test('a schema that this SQLite does not understand is left alone', () => {
+  const scene = newScene(SHOP);
+  scene.app.close();
+  const other = new DatabaseSync(scene.databasePath, { defensive: false } as object); // newer than the types
+  other.exec(
+    "PRAGMA writable_schema = ON; INSERT INTO sqlite_schema VALUES ('view', 'v', 'v', 0, 'CREATE VIEW v AS SELEKT 1')",
+  );
+  other.close();
+  expect(codeOf(() => scene.plan([{ table: 'orders' }]))).toBe('UNSUPPORTED');
 });
 
 test('rows of a table without a key are told apart by their content, and only ever added', () => {

@@ -37,6 +37,8 @@ interface UniqueIndex {
   readonly name: string;
   /** Null where it is computed or covers a part of the rows: what it forbids can't be told beforehand. */
   readonly columns: readonly { readonly name: string; readonly collation: string }[] | null;
+  /** It is a part of the table's definition. */
+  readonly isDeclared: boolean;
 }
 
 export interface TableShape {
@@ -152,12 +154,23 @@ function collationsOf(db: DatabaseSync, schema: string, index: string): Readonly
 export function uniqueIndexes(db: DatabaseSync, schema: string, table: string): readonly UniqueIndex[] {
   return indexesOf(db, schema, table)
     .filter(({ isUnique, origin }) => isUnique && origin !== 'pk')
-    .map(({ name, isPartial }) => {
+    .map(({ name, isPartial, origin }) => {
       const rows = keyRows(db, schema, name);
       const isPlain = !isPartial && rows.every((row) => row['name'] !== null);
       const columns = rows.map((row) => ({ name: String(row['name']), collation: String(row['coll'] ?? 'BINARY') }));
-      return { name, columns: isPlain ? columns : null };
+      return { name, columns: isPlain ? columns : null, isDeclared: origin === 'u' };
     });
+}
+
+/** Can rows be found by these columns? */
+export function isIndexed(db: DatabaseSync, schema: string, table: string, columns: readonly string[]): boolean {
+  const wanted = new Set(columns.map((name) => name.toLowerCase()));
+  return indexesOf(db, schema, table).some(({ name, isPartial }) => {
+    const first = keyRows(db, schema, name).slice(0, wanted.size);
+    return (
+      !isPartial && first.length === wanted.size && first.every((row) => wanted.has(String(row['name']).toLowerCase()))
+    );
+  });
 }
 
 export function referencesOf(db: DatabaseSync, schema: string, table: string): readonly Reference[] {

@@ -4,7 +4,7 @@
  * longer holds, and once more right before it writes.
  */
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { BackupError, says } from '../../words/errors.ts';
 import { type StoryContext, warnIn } from '../../words/story.ts';
 import { Catalog } from '../catalog/folder-catalog.ts';
@@ -29,7 +29,7 @@ import { settleInterrupted, undoRescue, type UndoneRescue } from '../inside/resc
 import { REPLICATOR_LOCK } from '../replication/pause.ts';
 import type { DatabaseSelf } from '../writer/self.ts';
 import { type BackupPurpose, makeBackupUnderPin, pinForBackup } from './backup.ts';
-import { checkSource, checkStillTheSame } from './check-source.ts';
+import { checkSource, checkStillTheSame, refuseUnfitSource } from './check-source.ts';
 import { unsafe } from './held-database.ts';
 import { mark } from './moments.ts';
 
@@ -87,12 +87,14 @@ export interface RescuesRequest {
 
 /** @throws BackupError BAD_REQUEST, VERIFY_FAILED, ENCODING_DIFFERS, DB_*, DISK_FULL, NO_PERMISSION. */
 export function planRescueStory(request: RescuePlanRequest): PlannedRescue {
+  refuseUnfit(request);
   return planRescue({ ...request, folder: rescuesFolder(request.folder) });
 }
 
 /** @throws BackupError as `planRescueStory`; DB_CHANGED, RESTORE_SAFETY_FAILED, BUSY, ABORTED: nothing was written. */
 export async function rescueStory(request: RescueRequest, context: StoryContext): Promise<Rescued> {
   context.onEvent({ type: 'step', name: 'check' });
+  refuseUnfit(request);
   const checked = await checkSource(request);
   const folder = rescuesFolder(request.folder);
   const files = { ...request, folder };
@@ -111,6 +113,12 @@ export async function rescueStory(request: RescueRequest, context: StoryContext)
   checkStillTheSame(request, checked);
   const record = rescueRows({ ...files, id, at: context.now() });
   return { record, ...made };
+}
+
+function refuseUnfit(request: RescueSource): void {
+  refuseUnfitSource({ ...request, sha256: null });
+  const { since, databasePath } = request;
+  if (since !== null) refuseUnfitSource({ source: since, sourceName: basename(since), databasePath, sha256: null });
 }
 
 /** Says so before anything is made for it. What blocks is said when it is tried. */
