@@ -13,6 +13,7 @@ import {
   referencesOf,
   rowsText,
   type TableShape,
+  uniqueIndexes,
   whyNotATable,
 } from './table-shape.ts';
 
@@ -173,7 +174,7 @@ export function isSameIdentity(a: TableShape, b: TableShape): boolean {
 
 /** How many rows that are written, or that refer to what was changed, refer to nothing: asked while the lock is held. */
 export function brokenReferences(db: DatabaseSync, tables: readonly DraftTable[]): readonly string[] {
-  return tables.flatMap((table) => [...brokenOwn(db, table), ...brokenChildren(db, table)]);
+  return tables.flatMap((table) => [...brokenOwn(db, table), ...brokenChildren(db, table, 'written')]);
 }
 
 function brokenOwn(db: DatabaseSync, table: DraftTable): readonly string[] {
@@ -193,26 +194,43 @@ function brokenOwn(db: DatabaseSync, table: DraftTable): readonly string[] {
   });
 }
 
-/** Only what was there before and is changed can have taken something from those who refer to it. */
-function brokenChildren(db: DatabaseSync, table: DraftTable): readonly string[] {
-  const { live } = table;
+/** Rows that refer to what would be changed under them: nothing else that is there can lose what it refers to. */
+export function sayLeftReferrers(db: DatabaseSync, table: DraftTable, said: Said): void {
+  said.blocked.push(...brokenChildren(db, table, 'planned').map((text) => `${text}: its rows can't be changed so.`));
+}
+
+function brokenChildren(db: DatabaseSync, table: DraftTable, when: 'planned' | 'written'): readonly string[] {
+  const { live, items, before, after } = table;
   return childrenOf(db, 'main', live.name).flatMap(({ table: child, reference }) => {
     const columns = parentColumns(db, 'main', reference);
     const at = columns?.map((name) => live.columns.findIndex(({ lower }) => lower === name.toLowerCase()));
     if (!columns || !at || at.includes(-1)) return [];
+    const collations = columns.map((name) => collationOf(db, live, name));
     // A key stays what it is, as long as no other text counts as equal.
-    const isKey = (name: string) =>
-      live.key.some((one) => one.name.toLowerCase() === name.toLowerCase() && (one.collation ?? 'BINARY') === 'BINARY');
-    if (columns.every(isKey)) return [];
-    const was = at.map((cell, n) => `c.${quoted(reference.columns[n] ?? '')} = b.c${cell}`).join(' AND ');
+    const isKey = (name: string) => live.key.some((one) => one.name.toLowerCase() === name.toLowerCase());
+    if (columns.every((name, n) => isKey(name) && collations[n] === 'BINARY')) return [];
+    const was = at.map(
+      (cell, n) => `b.c${cell} COLLATE ${quoted(collations[n] ?? 'BINARY')} = c.${quoted(reference.columns[n] ?? '')}`,
+    );
     const stays = columns.map((name, n) => `d.${quoted(name)} COLLATE BINARY IS b.c${at[n]}`).join(' AND ');
     // Hardly ever one: what others refer to seldom changes.
-    const changed = `${table.before} b CROSS JOIN ${table.items} i ON i.id = b.item CROSS JOIN ${table.after} d ON ${isRowOf(table, live, 'd')} AND NOT (${stays})`;
-    const isThere = `EXISTS (SELECT 1 FROM ${inMain(table)} p WHERE ${refersTo(columns, 'p', reference, 'c')})`;
+    const changed = `${before} b CROSS JOIN ${items} i ON i.id = b.item AND i.writes CROSS JOIN ${after} d ON ${isRowOf(table, live, 'd')} AND NOT (${stays})`;
+    const refers = refersTo(columns, 'p', reference, 'c');
+    const isThere =
+      when === 'written'
+        ? `EXISTS (SELECT 1 FROM ${inMain(table)} p WHERE ${refers})`
+        : `EXISTS (SELECT 1 FROM ${after} p CROSS JOIN ${items} j ON ${isRowOf(table, live, 'p', 'j')} WHERE j.writes AND ${refers})`;
     const rows = countOf(
       db,
-      `SELECT count(*) FROM ${changed} CROSS JOIN main.${quoted(child)} c ON ${was} WHERE NOT ${isThere}`,
+      `SELECT count(*) FROM ${changed} CROSS JOIN main.${quoted(child)} c ON ${was.join(' AND ')} WHERE NOT ${isThere}`,
     );
     return rows > 0 ? [`${rowsText(rows)} of ${child} would refer to missing rows of ${live.name}`] : [];
   });
+}
+
+/** A parent's key is unique by the collation of its column. */
+function collationOf(db: DatabaseSync, shape: TableShape, column: string): string {
+  const isIt = ({ name }: { readonly name: string }) => name.toLowerCase() === column.toLowerCase();
+  const unique = uniqueIndexes(db, 'main', shape.name).flatMap(({ columns }) => columns ?? []);
+  return shape.key.find(isIt)?.collation ?? unique.find(isIt)?.collation ?? 'BINARY';
 }

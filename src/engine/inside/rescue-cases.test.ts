@@ -140,6 +140,11 @@ const cases: readonly Case[] = [
     ...{ loss: "DELETE FROM t; UPDATE p SET a = 'y'", wishes: { any: t } },
   },
   {
+    row: 'it would take the value from rows that refer to it now',
+    then: `CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT UNIQUE); CREATE TABLE c (a REFERENCES t (a)); INSERT INTO t VALUES (1, 'x')`,
+    ...{ loss: "UPDATE t SET a = 'y'; INSERT INTO c VALUES ('y')", wishes: { take: rules.take } },
+  },
+  {
     row: 'rows that refer to it are gone, too',
     then: `${family}; INSERT INTO p VALUES (1, 'x'); INSERT INTO t VALUES (1, 1)`,
     ...{ loss: 'DELETE FROM t; DELETE FROM p', wishes: { any: { table: 'p' } } },

@@ -18,7 +18,7 @@ import {
   RESCUE_TIMEOUT_MS,
 } from './draft.ts';
 import { contentOf, pickByKeys, pickByRule, type Said, settleItems } from './draft-items.ts';
-import { followReferences, isSameIdentity, sayLeftChildren } from './draft-references.ts';
+import { followReferences, isSameIdentity, sayLeftChildren, sayLeftReferrers } from './draft-references.ts';
 import {
   countOf,
   type DraftTable,
@@ -134,6 +134,7 @@ function fillDraft(db: DatabaseSync, wish: RescueWish, hasSince: boolean): Draft
     settle: (table) => settleItems(db, table, said),
   });
   for (const table of desk.tables) keepBefore(db, table);
+  for (const table of desk.tables) sayLeftReferrers(db, table, said);
   for (const table of desk.tables) sayLeftChildren(db, table, desk.tables, said);
   for (const table of desk.tables) sayMore(db, table, wish, said);
   const plan = describe(db, desk.tables, wish, said);

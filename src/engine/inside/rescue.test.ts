@@ -171,7 +171,7 @@ test('a value that others refer to is not changed under them', () => {
   `);
   scene.app.exec("UPDATE p SET code = 'new'; INSERT INTO c VALUES (1, 'new')");
   const before = scene.dump();
-  expect(codeOf(() => scene.rescue([{ table: 'p', changed: true, conflicts: 'take' }]))).toBe('DB_CHANGED');
+  expect(codeOf(() => scene.rescue([{ table: 'p', changed: true, conflicts: 'take' }]))).toBe('BAD_REQUEST');
   expect(scene.dump()).toBe(before);
   scene.app.exec('DELETE FROM c');
   const record = scene.rescue([{ table: 'p', changed: true, conflicts: 'take' }]);
