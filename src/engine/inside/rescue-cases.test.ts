@@ -15,7 +15,7 @@ const page = fileURLToPath(new URL('../../../docs/rescue.md', import.meta.url));
 interface Case {
   /** What it says in the table. */
   readonly row: string;
-  readonly then: string;
+  readonly past: string;
   /** What made it different. */
   readonly loss: string;
   readonly after?: string;
@@ -36,23 +36,23 @@ const rules = {
 const cases: readonly Case[] = [
   {
     row: 'it was removed',
-    then: `${people}; INSERT INTO t VALUES (1, 'x')`,
+    past: `${people}; INSERT INTO t VALUES (1, 'x')`,
     loss: 'DELETE FROM t',
     wishes: { any: t },
   },
   {
     row: 'it is there with the same content',
-    ...{ then: `${people}; INSERT INTO t VALUES (1, 'x')`, loss: '' },
+    ...{ past: `${people}; INSERT INTO t VALUES (1, 'x')`, loss: '' },
     wishes: { any: { ...t, keys: ['["i1"]'] } },
   },
   {
     row: 'it is there with other content, and nobody says since when',
-    ...{ then: `${people}; INSERT INTO t VALUES (1, 'x')`, loss: "UPDATE t SET a = 'y'", wishes: rules },
+    ...{ past: `${people}; INSERT INTO t VALUES (1, 'x')`, loss: "UPDATE t SET a = 'y'", wishes: rules },
   },
   {
     row: 'it is there as it was at `since`',
     ...{
-      then: `${people}; INSERT INTO t VALUES (1, 'x')`,
+      past: `${people}; INSERT INTO t VALUES (1, 'x')`,
       loss: "UPDATE t SET a = 'y'",
       after: '',
       wishes: { any: rules.keep },
@@ -61,7 +61,7 @@ const cases: readonly Case[] = [
   {
     row: 'it was changed again after `since`',
     ...{
-      then: `${people}; INSERT INTO t VALUES (1, 'x')`,
+      past: `${people}; INSERT INTO t VALUES (1, 'x')`,
       loss: "UPDATE t SET a = 'y'",
       after: "UPDATE t SET a = 'z'",
       wishes: rules,
@@ -70,7 +70,7 @@ const cases: readonly Case[] = [
   {
     row: 'it was removed after `since`',
     ...{
-      then: `${people}; INSERT INTO t VALUES (1, 'x')`,
+      past: `${people}; INSERT INTO t VALUES (1, 'x')`,
       loss: "UPDATE t SET a = 'y'",
       after: 'DELETE FROM t',
       wishes: rules,
@@ -78,53 +78,53 @@ const cases: readonly Case[] = [
   },
   {
     row: 'another row has its unique value',
-    then: "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT UNIQUE); INSERT INTO t VALUES (1, 'x')",
+    past: "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT UNIQUE); INSERT INTO t VALUES (1, 'x')",
     ...{ loss: 'UPDATE t SET id = 2', wishes: { keep: t, take: { ...t, conflicts: 'take' } } },
   },
   {
     row: 'it has no key, and another row has its rowid',
-    then: "CREATE TABLE t (a); INSERT INTO t VALUES ('x')",
+    past: "CREATE TABLE t (a); INSERT INTO t VALUES ('x')",
     ...{ loss: "UPDATE t SET a = 'y'", wishes: { keep: t, take: { ...t, conflicts: 'take' } } },
   },
   {
     row: 'it has no key, and lies at another rowid',
-    then: "CREATE TABLE t (a); INSERT INTO t VALUES ('x')",
+    past: "CREATE TABLE t (a); INSERT INTO t VALUES ('x')",
     ...{ loss: 'UPDATE t SET rowid = 7', wishes: { any: t } },
   },
   {
     row: 'the table has a new column with a default',
     ...{
-      then: `${people}; INSERT INTO t VALUES (1, 'x')`,
+      past: `${people}; INSERT INTO t VALUES (1, 'x')`,
       loss: 'DELETE FROM t; ALTER TABLE t ADD COLUMN b DEFAULT 7',
       wishes: { any: t },
     },
   },
   {
     row: 'the table has a new column that must not be empty, without a default',
-    then: `${people}; INSERT INTO t VALUES (1, 'x')`,
+    past: `${people}; INSERT INTO t VALUES (1, 'x')`,
     ...{ loss: 'DROP TABLE t; CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b NOT NULL)', wishes: { any: t } },
   },
   {
     row: 'it breaks a CHECK of the table as it is now',
-    then: `${people}; INSERT INTO t VALUES (1, 'x')`,
+    past: `${people}; INSERT INTO t VALUES (1, 'x')`,
     ...{ loss: "DROP TABLE t; CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT CHECK (a <> 'x'))", wishes: { any: t } },
   },
   {
     row: 'a column of it is gone',
     ...{
-      then: `${people}; INSERT INTO t VALUES (1, 'x')`,
+      past: `${people}; INSERT INTO t VALUES (1, 'x')`,
       loss: 'DELETE FROM t; ALTER TABLE t DROP COLUMN a',
       wishes: { any: t },
     },
   },
   {
     row: 'the table has another key now',
-    then: `${people}; INSERT INTO t VALUES (1, 'x')`,
+    past: `${people}; INSERT INTO t VALUES (1, 'x')`,
     ...{ loss: 'DROP TABLE t; CREATE TABLE t (id, a TEXT PRIMARY KEY)', wishes: { any: t } },
   },
   {
     row: 'it refers to a row that is gone, too',
-    then: `${family}; INSERT INTO p VALUES (1, 'x'); INSERT INTO t VALUES (1, 1)`,
+    past: `${family}; INSERT INTO p VALUES (1, 'x'); INSERT INTO t VALUES (1, 1)`,
     ...{
       loss: 'DELETE FROM t; DELETE FROM p',
       wishes: { 'with needed rows': t, without: { ...t, withNeeded: false } },
@@ -132,38 +132,38 @@ const cases: readonly Case[] = [
   },
   {
     row: 'it refers to a row that the backup has not either',
-    ...{ then: `${family}; INSERT INTO t VALUES (1, 1)`, loss: 'DELETE FROM t', wishes: { any: t } },
+    ...{ past: `${family}; INSERT INTO t VALUES (1, 1)`, loss: 'DELETE FROM t', wishes: { any: t } },
   },
   {
     row: 'it refers to a row that was changed',
-    then: `${family}; INSERT INTO p VALUES (1, 'x'); INSERT INTO t VALUES (1, 1)`,
+    past: `${family}; INSERT INTO p VALUES (1, 'x'); INSERT INTO t VALUES (1, 1)`,
     ...{ loss: "DELETE FROM t; UPDATE p SET a = 'y'", wishes: { any: t } },
   },
   {
     row: 'it would take the value from rows that refer to it now',
-    then: `CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT UNIQUE); CREATE TABLE c (a REFERENCES t (a)); INSERT INTO t VALUES (1, 'x')`,
+    past: `CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT UNIQUE); CREATE TABLE c (a REFERENCES t (a)); INSERT INTO t VALUES (1, 'x')`,
     ...{ loss: "UPDATE t SET a = 'y'; INSERT INTO c VALUES ('y')", wishes: { take: rules.take } },
   },
   {
     row: 'rows that refer to it are gone, too',
-    then: `${family}; INSERT INTO p VALUES (1, 'x'); INSERT INTO t VALUES (1, 1)`,
+    past: `${family}; INSERT INTO p VALUES (1, 'x'); INSERT INTO t VALUES (1, 1)`,
     ...{ loss: 'DELETE FROM t; DELETE FROM p', wishes: { any: { table: 'p' } } },
   },
   {
     row: 'it is of a view',
-    then: `${people}; CREATE VIEW v AS SELECT * FROM t`,
+    past: `${people}; CREATE VIEW v AS SELECT * FROM t`,
     loss: '',
     wishes: { any: { table: 'v' } },
   },
   {
     row: 'it is of a full-text index',
-    then: 'CREATE VIRTUAL TABLE f USING fts5 (a)',
+    past: 'CREATE VIRTUAL TABLE f USING fts5 (a)',
     loss: '',
     wishes: { any: { table: 'f' } },
   },
   {
     row: 'it is inside a virtual table',
-    ...{ then: 'CREATE VIRTUAL TABLE f USING fts5 (a)', loss: '', wishes: { any: { table: 'f_data' } } },
+    ...{ past: 'CREATE VIRTUAL TABLE f USING fts5 (a)', loss: '', wishes: { any: { table: 'f_data' } } },
   },
 ];
 
@@ -180,9 +180,9 @@ function said({ tables, blocked, warnings }: PlannedRescue): string {
 }
 
 test('the page about rescues says what becomes of a row', () => {
-  const lines = cases.flatMap(({ row, then, loss, after, wishes }) =>
+  const lines = cases.flatMap(({ row, past, loss, after, wishes }) =>
     Object.entries(wishes).map(([which, { triggers: _, withNeeded, tables: __, ...one }], at) => {
-      const scene = new RescueScene(newFolder(), then);
+      const scene = new RescueScene(newFolder(), past);
       scene.app.exec(`PRAGMA foreign_keys = OFF; ${loss}`);
       const since = after === undefined ? null : scene.backUp(`${scene.source}-since`);
       if (after !== undefined) scene.app.exec(after);
