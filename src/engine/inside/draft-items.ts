@@ -215,32 +215,43 @@ export function contentOf(column: string): string {
 /** Another live row has a value that must be unique: nothing of it is replaced. */
 function refuseTaken(db: DatabaseSync, table: DraftTable, said: Said): void {
   const { live } = table;
-  for (const { name, columns } of uniqueIndexes(db, 'main', live.name)) {
-    if (columns === null) {
+  const refused = new Map<string, number>();
+  // One that is not written makes no room for others, so it is asked again.
+  for (let isMore = true; isMore;) {
+    isMore = false;
+    for (const { name, columns } of uniqueIndexes(db, 'main', live.name)) {
+      const key = columns?.map((one) => one.name).join(', ') ?? name;
+      const rows = columns === null ? 0 : refuseTakenBy(db, table, columns);
+      if (rows > 0) isMore = true;
+      if (rows > 0) refused.set(key, (refused.get(key) ?? 0) + rows);
+    }
+  }
+  for (const { name, columns } of uniqueIndexes(db, 'main', live.name))
+    if (columns === null)
       said.warnings.push(
         `Whether rows of ${live.name} break the unique index ${name} can't be told beforehand; if one does, nothing is written.`,
       );
-      continue;
-    }
-    const equal = columns.map(
-      (one) => `m.${quoted(one.name)} COLLATE ${quoted(one.collation)} = d.${quoted(one.name)}`,
-    );
-    const isOther = live.identity === 'none' ? '1' : `NOT (${isRowOf(table, live, 'm')})`;
-    const makesRoom =
-      live.identity === 'none'
-        ? '0'
-        : `EXISTS (SELECT 1 FROM ${table.items} j WHERE ${isRowOf(table, live, 'm', 'j')} AND j.writes AND j.live)`;
-    const { changes } = db
-      .prepare(
-        `UPDATE ${table.items} AS i SET kind = 'taken', writes = 0 WHERE i.fresh AND i.writes AND EXISTS (
-          SELECT 1 FROM ${table.after} d CROSS JOIN ${inMain(table)} m ON ${equal.join(' AND ')}
-          WHERE ${isRowOf(table, live, 'd')} AND ${isOther} AND NOT ${makesRoom})`,
-      )
-      .run();
-    const rows = Number(changes);
-    if (rows === 0) continue;
-    const why = `${live.name} has no room for ${rowsText(rows)}: another live row has the value of ${columns.map((one) => one.name).join(', ')}, which must be unique`;
+  for (const [names, rows] of refused) {
+    const why = `${live.name} has no room for ${rowsText(rows)}: another live row has the value of ${names}, which must be unique`;
     if (table.rule === 'keep') said.warnings.push(`${why}. What is live is kept.`);
     else said.blocked.push(`${why}. Change that row first, or keep what is live.`);
   }
+}
+
+function refuseTakenBy(
+  db: DatabaseSync,
+  table: DraftTable,
+  columns: NonNullable<ReturnType<typeof uniqueIndexes>[number]['columns']>,
+): number {
+  const { live, items, after } = table;
+  const equal = columns.map((one) => `m.${quoted(one.name)} COLLATE ${quoted(one.collation)} = d.${quoted(one.name)}`);
+  const isNone = live.identity === 'none';
+  const isOther = isNone ? '1' : `NOT (${isRowOf(table, live, 'm')})`;
+  const makesRoom = isNone
+    ? '0'
+    : `EXISTS (SELECT 1 FROM ${items} j WHERE ${isRowOf(table, live, 'm', 'j')} AND j.writes AND j.live)`;
+  const taken = `SELECT i.id FROM ${items} i CROSS JOIN ${after} d ON ${isRowOf(table, live, 'd')} CROSS JOIN ${inMain(table)} m ON ${equal.join(' AND ')}
+    WHERE i.fresh AND i.writes AND ${isOther} AND NOT ${makesRoom}`;
+  const { changes } = db.prepare(`UPDATE ${items} SET kind = 'taken', writes = 0 WHERE id IN (${taken})`).run();
+  return Number(changes);
 }

@@ -139,6 +139,7 @@ function round(seed: number): 'rescued' | 'refused' {
       undone: record.tables.reduce((sum, one) => sum + one.inserted + one.updated, 0),
     });
     expect(scene.dump()).toBe(before);
+    undoLater(scene, random, { tables, before, record: scene.rescue(wish, {}, since) });
     return 'rescued';
   } catch (error) {
     if (!(error instanceof BackupError) || error.code !== 'BAD_REQUEST') throw error;
@@ -147,6 +148,28 @@ function round(seed: number): 'rescued' | 'refused' {
   } finally {
     scene.app.close();
   }
+}
+
+/** The app goes on after the rescue: an undo takes no row of its own away, and breaks no reference. */
+function undoLater(
+  scene: RescueScene,
+  random: Dice,
+  { tables, before, record }: { tables: readonly MadeTable[]; before: string; record: { readonly id: string } },
+): void {
+  const known = new Set(rowsOf(before));
+  const rescued = new Set(rowsOf(scene.dump()).filter((row) => !known.has(row)));
+  for (let n = 0; n < 12; n++) change(scene, random, random.of(tables));
+  const dump = scene.dump();
+  try {
+    scene.undo(record.id);
+  } catch (error) {
+    expect(error).toMatchObject({ code: 'NOTHING_TO_UNDO' });
+    expect(scene.dump()).toBe(dump);
+  }
+  const after = new Set(rowsOf(scene.dump()));
+  expect(rowsOf(dump).filter((row) => !rescued.has(row) && !after.has(row))).toEqual([]);
+  expect(scene.rows('PRAGMA foreign_key_check')).toEqual([]);
+  expect(scene.rows('PRAGMA integrity_check')).toEqual([['ok']]);
 }
 
 /** What begins with a table's name, or counts keys up, is no row of the app. */

@@ -2,7 +2,7 @@
  * What is kept of each rescue, in a folder of its own among the backups: a record that says what it wrote, and beside it the
  * inverse. Both are flushed before the rescue commits, and the record is set right after it.
  */
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { writePrivateJson } from '../disk/private-json.ts';
@@ -91,11 +91,19 @@ export function sweepRescues(folder: string, now: Date): void {
   const entries = new Set(readdirSync(folder));
   for (const entry of entries) {
     const name = /^(.+)\.sqlite$/.exec(entry)?.[1];
-    // The maker of a plan removes its draft; one that is still open outlives its name.
-    if (name !== undefined && !entries.has(`${name}.json`) && (id.test(name) || name.startsWith(PLAN)))
-      removeDraft(join(folder, entry));
+    const path = join(folder, entry);
+    if (name === undefined || entries.has(`${name}.json`)) continue;
+    // The maker of a plan removes its draft itself; an old one was left by a process that was killed.
+    const isLeft = id.test(name) || (name.startsWith(PLAN) && ageMs(path, now) > PLAN_MS_MAX);
+    if (isLeft) removeDraft(path);
   }
 }
 
+function ageMs(path: string, now: Date): number {
+  return now.getTime() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? now.getTime());
+}
+
+/** No plan takes so long. */
+const PLAN_MS_MAX = DAY_MS;
 const PLAN = 'plan-';
 export const planDraft = (folder: string): string => join(folder, `${PLAN}${crypto.randomUUID()}.sqlite`);

@@ -135,7 +135,7 @@ function leaveWhatIsNeeded(db: DatabaseSync, tables: readonly DraftTable[]): voi
       const conditions = [
         ...referredTo(db, table, tables),
         ...wouldRefer(db, table, tables),
-        ...takenMeanwhile(db, table),
+        ...takenMeanwhile(db, table, at),
       ];
       for (const condition of conditions) {
         const { changes } = db
@@ -221,7 +221,7 @@ function wouldRefer(db: DatabaseSync, table: DraftTable, tables: readonly DraftT
 }
 
 /** Another row has a value by now that it had, and that must be unique. */
-function takenMeanwhile(db: DatabaseSync, table: DraftTable): readonly string[] {
+function takenMeanwhile(db: DatabaseSync, table: DraftTable, at: number): readonly string[] {
   const { live } = table;
   if (live.identity === 'none') return [];
   return uniqueIndexes(db, 'main', live.name).flatMap(({ columns }) => {
@@ -230,8 +230,9 @@ function takenMeanwhile(db: DatabaseSync, table: DraftTable): readonly string[] 
       const cell = live.columns.findIndex(({ lower }) => lower === name.toLowerCase());
       return cell === -1 ? '0' : `m.${quoted(name)} COLLATE ${quoted(collation)} = b.c${cell}`;
     });
-    const isRescued = `EXISTS (SELECT 1 FROM ${table.items} j WHERE ${isRowOf(table, live, 'm', 'j')})`;
-    return [`i.live AND EXISTS (SELECT 1 FROM ${inMain(table)} m WHERE ${equal.join(' AND ')} AND NOT ${isRescued})`];
+    // One that is taken back, too, makes room.
+    const makesRoom = `EXISTS (SELECT 1 FROM ${table.items} j CROSS JOIN ${undoing(at)} u ON u.item = j.id WHERE ${isRowOf(table, live, 'm', 'j')})`;
+    return [`i.live AND EXISTS (SELECT 1 FROM ${inMain(table)} m WHERE ${equal.join(' AND ')} AND NOT ${makesRoom})`];
   });
 }
 
