@@ -1,5 +1,5 @@
 /** A rescue where things go wrong around it: it is killed, its app goes on, its disk is full, its source was made by an enemy. */
-import { expect, test } from 'bun:test';
+import { expect, setDefaultTimeout, test } from 'bun:test';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync } from 'node:fs';
@@ -14,6 +14,7 @@ import { hostileKinds, makeHostile } from '../support/hostile-databases.ts';
 import { RescueScene } from '../support/rescue-scene.ts';
 import { scratchFolders } from '../support/scratch.ts';
 
+setDefaultTimeout(600_000);
 const newFolder = scratchFolders();
 const program = (name: string) => fileURLToPath(new URL(`../support/${name}`, import.meta.url));
 const environment = { PATH: process.env['PATH'] ?? '' };
@@ -147,7 +148,7 @@ for (const mode of ['wal', 'delete'])
     // Triggers fire for what the app writes, and for nothing of ours.
     expect(scene.rows('SELECT count(*) FROM log')).toEqual([[200 + orders]]);
     expect(scene.rows('PRAGMA integrity_check')).toEqual([['ok']]);
-  }, 120_000);
+  });
 
 test('a source that an enemy made: each plan answers or is refused, and nothing escapes', async () => {
   const outcomes = new Map<string, string>();
@@ -177,7 +178,7 @@ test('a source that an enemy made: each plan answers or is refused, and nothing 
   }
   const known = new Set(['planned', 'VERIFY_FAILED', 'CHECK_GAVE_UP', 'NOT_SQLITE', 'ENCODING_DIFFERS', 'BAD_BACKUP']);
   expect([...outcomes].filter(([, outcome]) => !known.has(outcome))).toEqual([]);
-}, 120_000);
+});
 
 test('a full disk keeps the draft from being made, and nothing is written', () => {
   // A file system in memory of its own would need rights; a limit on the size of files does the same to SQLite.

@@ -2,13 +2,14 @@
  * What becomes of a row, case by case. The table of `docs/rescue.md` is what this test finds: `RESCUE_WRITE_TABLE=1` writes it
  * there.
  */
-import { expect, test } from 'bun:test';
+import { expect, setDefaultTimeout, test } from 'bun:test';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { RescueScene } from '../../../tests/support/rescue-scene.ts';
 import { scratchFolders } from '../../../tests/support/scratch.ts';
 import type { PlannedRescue, RescuedTableWish, RescueWish } from './rescue-plan.ts';
 
+setDefaultTimeout(120_000);
 const newFolder = scratchFolders();
 const page = fileURLToPath(new URL('../../../docs/rescue.md', import.meta.url));
 

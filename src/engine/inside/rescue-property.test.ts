@@ -1,10 +1,11 @@
 /** Random schemas, random losses, random wishes: a rescue and its undo leave exactly what was there before. */
-import { expect, test } from 'bun:test';
+import { expect, setDefaultTimeout, test } from 'bun:test';
 import { RescueScene } from '../../../tests/support/rescue-scene.ts';
 import { scratchFolders } from '../../../tests/support/scratch.ts';
 import { seededRandom } from '../../../tests/support/torture-random.ts';
 import { BackupError } from '../../words/errors.ts';
 
+setDefaultTimeout(600_000);
 const newFolder = scratchFolders();
 const ROUNDS = Number(process.env['RESCUE_ROUNDS'] ?? 100);
 const FIRST_SEED = Number(process.env['RESCUE_SEED'] ?? 1);

@@ -1,5 +1,5 @@
 /** Rows brought back over a database in use: what is written, what is not, and the way back. */
-import { expect, test } from 'bun:test';
+import { expect, setDefaultTimeout, test } from 'bun:test';
 import { copyFileSync, existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -9,6 +9,7 @@ import { BackupError } from '../../words/errors.ts';
 import { rescueRows } from './rescue.ts';
 import { newRescueId } from './rescue-record.ts';
 
+setDefaultTimeout(120_000);
 const newFolder = scratchFolders();
 const newScene = (schema: string, mode?: string) => new RescueScene(newFolder(), schema, mode);
 
