@@ -72,13 +72,15 @@ interface Told {
   readonly ETag?: string;
   readonly LastModified?: Date;
   readonly StorageClass?: string;
+  readonly Metadata?: Readonly<Record<string, string>>;
 }
 
 function headOf(
-  { Size = 0, ETag = '', LastModified = new Date(0), StorageClass }: Told,
+  { Size = 0, ETag = '', LastModified = new Date(0), StorageClass, Metadata }: Told,
   { place }: Prefix,
 ): ObjectHead {
-  const head = { sizeBytes: Size, etag: ETag, modifiedAt: LastModified };
+  const beside = Metadata && Object.keys(Metadata).length > 0 ? { metadata: Metadata } : {};
+  const head = { sizeBytes: Size, etag: ETag, modifiedAt: LastModified, ...beside };
   return StorageClass && hoursOf(StorageClass, place.host) !== null ? { ...head, archive: StorageClass } : head;
 }
 
