@@ -103,8 +103,6 @@ export interface ObjectHead {
   readonly modifiedAt: Date;
   /** The server's name for how it keeps the object, when that is one from which it must be brought back before a read. */
   readonly archive?: string;
-  /** What was stored beside its bytes, with keys in lower case; only `head` tells it, and a folder keeps none. */
-  readonly metadata?: Readonly<Record<string, string>>;
 }
 
 export interface ListedObject extends ObjectHead {

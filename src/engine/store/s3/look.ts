@@ -72,15 +72,13 @@ interface Told {
   readonly ETag?: string;
   readonly LastModified?: Date;
   readonly StorageClass?: string;
-  readonly Metadata?: Readonly<Record<string, string>>;
 }
 
 function headOf(
-  { Size = 0, ETag = '', LastModified = new Date(0), StorageClass, Metadata }: Told,
+  { Size = 0, ETag = '', LastModified = new Date(0), StorageClass }: Told,
   { place }: Prefix,
 ): ObjectHead {
-  const beside = Metadata && Object.keys(Metadata).length > 0 ? { metadata: Metadata } : {};
-  const head = { sizeBytes: Size, etag: ETag, modifiedAt: LastModified, ...beside };
+  const head = { sizeBytes: Size, etag: ETag, modifiedAt: LastModified };
   return StorageClass && hoursOf(StorageClass, place.host) !== null ? { ...head, archive: StorageClass } : head;
 }
 
