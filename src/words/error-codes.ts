@@ -121,6 +121,7 @@ const errorTraits = {
   S3_MISMATCH: { ...target, says: ['another-copy-may-do'] },
   S3_NO_BUCKET: { ...target, retry: false, says: ['whole-target', 'drill-verdict'] },
   S3_UNREACHABLE: { ...target, says: ['whole-target'] },
+  STREAM_TAKEN: { ...machine, status: 409 },
   STREAM_UNTRUE: { ...program, says: ['another-copy-may-do', 'drill-verdict'] },
   TARGET_FAILED: { ...target, says: ['another-copy-may-do'] },
   TARGET_EXISTS: {

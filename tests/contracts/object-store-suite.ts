@@ -59,6 +59,13 @@ export function holdToContract(
       expect(Math.abs(Date.now() - (head?.modifiedAt.getTime() ?? 0))).toBeLessThan(10_000);
     });
 
+    test('says the time that it was told, to the millisecond', async () => {
+      const modifiedAt = new Date('2024-01-15T10:30:00.123Z');
+      await store.put('dated', once('hello'), { modifiedAt });
+      expect((await store.head('dated'))?.modifiedAt).toEqual(modifiedAt);
+      expect(await textOf(store, 'dated')).toBe('hello');
+    });
+
     test('stores an empty object', async () => {
       expect(await store.put('empty', chunks())).toEqual({ sizeBytes: 0 });
       expect((await store.head('empty'))?.sizeBytes).toBe(0);

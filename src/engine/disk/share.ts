@@ -5,8 +5,8 @@
  * fill the disk, the history does not vanish at once: however little is free, a run gives back only as much as it
  * added.
  */
-import { existsSync, statfsSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { statfsSync } from 'node:fs';
+import { askNearest } from '../sqlite/nearest.ts';
 
 const SHARE = 1 / 5;
 /** Copies of the newest one's size that stay free: the next backup, a safety backup, a drill, and one more. */
@@ -22,17 +22,8 @@ export interface DiskRoom {
 
 /** The disk that holds `folder`, or will when it is made. */
 export function diskRoom(path: string): DiskRoom {
-  const { blocks, bavail, bsize } = statfsAbove(path);
+  const { blocks, bavail, bsize } = askNearest(path, (nearest) => statfsSync(nearest));
   return { diskBytes: Number(blocks) * Number(bsize), freeBytes: Number(bavail) * Number(bsize) };
-}
-
-function statfsAbove(folder: string): ReturnType<typeof statfsSync> {
-  try {
-    return statfsSync(folder);
-  } catch (error) {
-    if (dirname(folder) === folder || existsSync(folder)) throw error;
-    return statfsAbove(dirname(folder));
-  }
 }
 
 /**

@@ -345,3 +345,18 @@ export function saltsText({ salts }: Pick<LogPosition, 'salts'>): string {
 function later(one: Date, other: Date): Date {
   return one < other ? other : one;
 }
+
+/** A moment, as those who wait for it are told. */
+export interface Captured {
+  readonly bookmark: string;
+  readonly at: Date;
+}
+
+export function capturedBy({ head }: Pick<Capture, 'head'>): Captured {
+  return { bookmark: bookmarkOf(head.txid), at: head.at };
+}
+
+/** The same, as a status has it. */
+export function newestOf({ txid, at }: StreamHead): { readonly bookmark: string; readonly at: string } {
+  return { bookmark: bookmarkOf(txid), at: at.toISOString() };
+}

@@ -6,6 +6,7 @@
  * of a window, over a mark, or over a moment at which the stream began anew with all pages.
  */
 import { headerOver, mergePages, MERGED_MAX } from './merge.ts';
+import { isFreshStart } from './keep.ts';
 import type { LocalSegment, LocalStream } from './local-stream.ts';
 import { planStream, SNAPSHOT_LEVEL } from './plan.ts';
 import { inTurns } from './rest.ts';
@@ -46,11 +47,6 @@ export function dueMerges(
   }
   const whole = dueWhole(stream, now);
   return whole === null || !isPossible(whole) ? [] : [whole];
-}
-
-/** All pages were read from the database then; what lies before does not lead over it. */
-export function isFreshStart({ level, header }: LocalSegment): boolean {
-  return level === SNAPSHOT_LEVEL && header.walOffset !== 0;
 }
 
 function mergesInto(

@@ -6,9 +6,16 @@
  * Kept whatever happens: what the newest moment and the marks need, the newest segment of each level, and a base before the
  * oldest window. Of the whole ones the first of each week stays as a base of what follows.
  */
-import { isFreshStart } from './compact.ts';
-import type { LocalSegment } from './local-stream.ts';
-import { planStream, SNAPSHOT_LEVEL } from './plan.ts';
+import type { LtxHeader } from '../format/ltx/header.ts';
+import { type ListedSegment, planStream, SNAPSHOT_LEVEL } from './plan.ts';
+
+/** A segment on this disk or at a target: the same rule holds at both, each for itself. */
+export interface KeptSegment extends ListedSegment {
+  /** Its path, or its key. */
+  readonly path: string;
+  readonly sizeBytes: number;
+  readonly header: Pick<LtxHeader, 'walOffset'>;
+}
 
 interface KeepPolicy {
   /** How long each level is kept, from 0 on, in milliseconds. */
@@ -17,23 +24,23 @@ interface KeepPolicy {
   readonly bytesMax: number;
 }
 
-interface KeepPlan {
-  readonly remove: readonly LocalSegment[];
+interface KeepPlan<S> {
+  readonly remove: readonly S[];
   /** What is left is more than the stream may take, and nothing more can go. */
   readonly isOver: boolean;
 }
 
 /** @param doubted paths of segments that may be damaged: they take the place of none, as those that were passed over. */
-export function planKeep(
-  segments: readonly LocalSegment[],
+export function planKeep<S extends KeptSegment>(
+  segments: readonly S[],
   marks: ReadonlySet<bigint>,
   policy: KeepPolicy,
   now: Date,
   doubted: ReadonlySet<string> = new Set(),
-): KeepPlan {
+): KeepPlan<S> {
   const lastOf = new Map(segments.map(({ level, minTxid }) => [level, minTxid]));
   // What lies behind it was merged and it was not: it could not be read. No restart forgets that.
-  const wasPassedOver = (one: LocalSegment) =>
+  const wasPassedOver = (one: KeptSegment) =>
     one.level > 0 && (lastOf.get(one.level + 1) ?? 0n) > one.maxTxid && !isCovered(one, segments);
   const covering = segments.filter((one) => !doubted.has(one.path) && !wasPassedOver(one));
   const needed = neededAlways(segments, marks);
@@ -42,7 +49,7 @@ export function planKeep(
   const beyond = wholes.findLast(({ at }) => at.getTime() <= oldestMs);
   let floors = wholes.filter(({ maxTxid }) => maxTxid >= (beyond?.maxTxid ?? 0n));
   let kept = keptFrom(floors[0], segments, covering, policy, now);
-  const bytesOf = (list: readonly LocalSegment[]) => list.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  const bytesOf = (list: readonly KeptSegment[]) => list.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   const all = () => segments.filter((one) => kept.has(one) || needed.has(one));
   // Too much: the stream begins at a later base.
   while (bytesOf(all()) > policy.bytesMax && floors.length > 1) {
@@ -54,16 +61,21 @@ export function planKeep(
   return { remove: segments.filter((one) => !stays.has(one)), isOver: bytesOf(left) > policy.bytesMax };
 }
 
+/** All pages were read from the database then; what lies before does not lead over it. */
+export function isFreshStart({ level, header }: Pick<KeptSegment, 'level' | 'header'>): boolean {
+  return level === SNAPSHOT_LEVEL && header.walOffset !== 0;
+}
+
 function keptFrom(
-  floor: LocalSegment | undefined,
-  segments: readonly LocalSegment[],
-  covering: readonly LocalSegment[],
+  floor: KeptSegment | undefined,
+  segments: readonly KeptSegment[],
+  covering: readonly KeptSegment[],
   { windowsMs }: KeepPolicy,
   now: Date,
-): ReadonlySet<LocalSegment> {
+): ReadonlySet<KeptSegment> {
   const from = floor?.maxTxid ?? 0n;
   const starts = segments.filter(isFreshStart);
-  const kept = new Set<LocalSegment>();
+  const kept = new Set<KeptSegment>();
   const weeks = new Set<number>();
   for (const segment of segments) {
     const { level, maxTxid, at } = segment;
@@ -91,8 +103,8 @@ function keptFrom(
   return kept;
 }
 
-function neededAlways(segments: readonly LocalSegment[], marks: ReadonlySet<bigint>): ReadonlySet<LocalSegment> {
-  const needed = new Set<LocalSegment>();
+function neededAlways(segments: readonly KeptSegment[], marks: ReadonlySet<bigint>): ReadonlySet<KeptSegment> {
+  const needed = new Set<KeptSegment>();
   const levels = new Set(segments.map(({ level }) => level));
   for (const level of levels) {
     const newest = segments.findLast((one) => one.level === level);
@@ -107,7 +119,7 @@ function neededAlways(segments: readonly LocalSegment[], marks: ReadonlySet<bigi
 }
 
 /** By one that is merged, of a coarser level. They lie in order of level and TXID. */
-function isCovered({ level, minTxid, maxTxid }: LocalSegment, segments: readonly LocalSegment[]): boolean {
+function isCovered({ level, minTxid, maxTxid }: KeptSegment, segments: readonly KeptSegment[]): boolean {
   for (let coarser = level + 1; coarser < SNAPSHOT_LEVEL; coarser++) {
     let [low, high] = [0, segments.length];
     while (low < high) {

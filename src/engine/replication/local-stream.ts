@@ -221,7 +221,8 @@ function readHeaderOf(path: string): { readonly header: LtxHeader; readonly size
   }
 }
 
-function inOrder(one: ListedSegment, other: ListedSegment): number {
+/** Lower levels first, then by TXID. */
+export function inOrder(one: ListedSegment, other: ListedSegment): number {
   if (one.level !== other.level) return one.level - other.level;
   if (one.minTxid !== other.minTxid) return one.minTxid < other.minTxid ? -1 : 1;
   return one.maxTxid < other.maxTxid ? -1 : one.maxTxid > other.maxTxid ? 1 : 0;

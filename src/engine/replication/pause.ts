@@ -4,9 +4,10 @@
  * meanwhile, so the rest ends with it, however it ends.
  */
 import { readFileSync, rmSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { z } from 'zod';
-import { errnoCode } from '../../words/errors.ts';
+import { BackupError, errnoCode } from '../../words/errors.ts';
+import { takeLock } from '../disk/lock.ts';
 import { writePrivateJson } from '../disk/private-json.ts';
 
 const FILE = 'paused.json';
@@ -46,4 +47,20 @@ export function writePause(folder: string, pause: Pause): void {
 
 export function removePause(folder: string): void {
   rmSync(join(folder, FILE), { force: true });
+}
+
+/** @throws BackupError BUSY while another process has it. */
+export async function takeReplicatorLock(
+  { folder, databasePath }: { readonly folder: string; readonly databasePath: string },
+  options: { readonly waitMs: number; readonly signal: AbortSignal },
+): Promise<Disposable> {
+  try {
+    return await takeLock(join(folder, REPLICATOR_LOCK), options);
+  } catch (error) {
+    if (!(error instanceof BackupError) || error.code !== 'BUSY') throw error;
+    throw new BackupError('BUSY', `another process captures the commits of ${basename(databasePath)}`, {
+      hint: 'One is enough, and this one takes over when that one ends.',
+      cause: error,
+    });
+  }
 }

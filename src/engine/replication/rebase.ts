@@ -133,3 +133,8 @@ function* changedPages(before: PageSums, after: PageSums): Generator<number, voi
   for (const number of allPages(after.pages, after.pageSize))
     if (number === 1 || !before.isSame(number, after.words, 2 * (number - 1))) yield number;
 }
+
+/** Tells one stream from another. */
+export function newTag(): number {
+  return 1 + Math.floor(Math.random() * 0xffff_fffe);
+}

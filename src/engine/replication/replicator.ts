@@ -3,15 +3,14 @@
  * commit within an interval, checkpoints, merges, and removes what is no longer kept. What fails is told and tried again;
  * the app never pays for it: a pin that makes its log too long is let go.
  */
-import { basename, join } from 'node:path';
 import { BackupError } from '../../words/errors.ts';
-import { takeLock } from '../disk/lock.ts';
 import { makePrivateFolder } from '../disk/private-folder.ts';
 import { FollowedDatabase } from '../sqlite/followed-database.ts';
 import { BackupHolds } from './backup-holds.ts';
-import { Capture, type StreamHead } from './capture.ts';
+import { Capture, type Captured, capturedBy, newestOf, type StreamHead } from './capture.ts';
 import { Checkpoints } from './checkpoints.ts';
 import { followChain, provenPosition, removeDrainedNote, writeDrainedNote } from './continuity.ts';
+import { untilDurable } from './durable.ts';
 import { Faults } from './faults.ts';
 import { LocalStream } from './local-stream.ts';
 import { LogLimits } from './log-limits.ts';
@@ -19,12 +18,16 @@ import { NotCaptured } from './log-proof.ts';
 import { LogWatcher } from './log-watcher.ts';
 import { Lost } from './lost.ts';
 import { nameMoment, pendingMarks } from './marks.ts';
-import { readPause, removePause, REPLICATOR_LOCK, writePause } from './pause.ts';
+import { readPause, removePause, takeReplicatorLock, writePause } from './pause.ts';
+import { SNAPSHOT_LEVEL } from './plan.ts';
 import { positionOf } from './position.ts';
-import { rebase } from './rebase.ts';
+import { newTag, rebase } from './rebase.ts';
 import { inTurns } from './rest.ts';
 import { bookmarkOf } from './segment.ts';
 import type { StreamStatus } from './status.ts';
+import type { ShipTarget } from './shipper.ts';
+import { Shipping } from './shipping.ts';
+import { Sleeper } from './sleeper.ts';
 import { saveSums, sumsOfNewest } from './sums-file.ts';
 import { ToldStatus } from './told-status.ts';
 import { Upkeep, type UpkeepPolicy } from './upkeep.ts';
@@ -35,17 +38,16 @@ export interface FollowOptions extends UpkeepPolicy {
   /** Where the stream lies. */
   readonly folder: string;
   readonly intervalMs: number;
+  /** Where the stream is copied to. */
+  readonly targets?: readonly ShipTarget[];
+  /** How long the end waits for what is on its way there. */
+  readonly shipMs?: number;
 }
 
 interface ReplicatorContext {
   readonly signal: AbortSignal;
   readonly now: () => Date;
   readonly onStatus: (status: StreamStatus) => void;
-}
-
-interface Captured {
-  readonly bookmark: string;
-  readonly at: Date;
 }
 
 interface Flush {
@@ -69,10 +71,14 @@ export class Replicator {
   /** Why the log did not go on from where it was read. */
   #lost: string | null = null;
   #capturingFromMs = Number.POSITIVE_INFINITY;
-  #wake: () => void = () => {};
+  readonly #sleeper = new Sleeper();
   /** A backup that is to end at a captured moment. */
-  readonly backups = new BackupHolds(() => this.#wake());
+  readonly backups = new BackupHolds(() => this.#sleeper.wake());
   #flushes: Flush[] = [];
+  readonly #shipping: Shipping;
+  /** What follows begins with all pages above that TXID: a target holds moments that are not of this line. */
+  #floor: bigint | null = null;
+  #shippedSegments: LocalStream['segments'] = [];
 
   constructor(options: FollowOptions, context: ReplicatorContext) {
     this.#options = options;
@@ -80,6 +86,22 @@ export class Replicator {
     this.#stream = new LocalStream(options.folder);
     this.#status = new ToldStatus(options.folder, context.onStatus);
     this.#faults = new Faults(this.#status, context.now);
+    this.#shipping = new Shipping({
+      ...{ stream: this.#stream, windowsMs: options.windowsMs, now: context.now },
+      onNews: () => this.#status.tell({ targets: this.#shipping.shipped }),
+      onVoid: (txid) => this.#beginAbove(txid),
+      isInDoubt: () => this.#status.now.untrue !== null,
+    });
+  }
+
+  /** Where the stream is copied to from now on. */
+  setTargets(targets: readonly ShipTarget[]): void {
+    this.#shipping.setTargets(targets);
+  }
+
+  /** Resolves when all that was committed before the call can be restored from these targets, all of them for null. */
+  async durable(names: readonly string[] | null, timeoutMs: number): Promise<Captured> {
+    return await untilDurable(() => this.flush(), this.#shipping, { names, timeoutMs });
   }
 
   /** Resolves when all that was committed before the call is captured. */
@@ -87,13 +109,14 @@ export class Replicator {
     return new Promise((resolve, reject) => {
       if (this.#status.now.phase !== 'capturing') return reject(this.#notCapturing());
       this.#flushes.push({ resolve, reject });
-      this.#wake();
+      this.#sleeper.wake();
     });
   }
 
   /** Ends with the signal. */
   async run(): Promise<void> {
     const { signal } = this.#context;
+    this.setTargets(this.#options.targets ?? []);
     let delayMs = RETRY_MS;
     while (!signal.aborted) {
       this.#capturingFromMs = Number.POSITIVE_INFINITY;
@@ -114,6 +137,7 @@ export class Replicator {
       delayMs = Math.min(2 * delayMs, RETRY_MS_MAX);
     }
     this.#refuseFlushes(this.#notCapturing());
+    await this.#shipping.end(this.#stream.newest?.maxTxid ?? null, this.#options.shipMs ?? 0);
   }
 
   /** True while it has to rest. */
@@ -133,7 +157,7 @@ export class Replicator {
     if (reason !== 'restore' || ageMs < RESTORE_BEGINS_MS) return true;
     // One that was killed holds no lock.
     try {
-      using _lock = await this.#takeLock(0);
+      using _lock = await takeReplicatorLock(this.#options, { waitMs: 0, signal: this.#context.signal });
       if (readPause(folder)?.reason === 'restore') removePause(folder);
     } catch (error) {
       if (!(error instanceof BackupError) || error.code !== 'BUSY') throw error;
@@ -146,7 +170,7 @@ export class Replicator {
     const { folder, databasePath } = this.#options;
     const { signal, now } = this.#context;
     makePrivateFolder(folder);
-    using _lock = await this.#takeLock(this.#options.intervalMs);
+    using _lock = await takeReplicatorLock(this.#options, { waitMs: this.#options.intervalMs, signal });
     this.#status.tell({ phase: 'starting', pause: null });
     this.#stream.prepare();
     using database = new FollowedDatabase(databasePath);
@@ -179,8 +203,11 @@ export class Replicator {
     if (fault !== null) this.#faults.noteStream(segmentUntrue(fault, database.path));
     const { newest } = this.#stream;
     const first = { txid, at: new Date(0), tag: newTag(), state: 0n, sums: null };
-    if (newest === null || newest.header.tag === 0)
-      return await this.#rebase(database, first, fault && 'segments are missing');
+    if (newest === null || newest.header.tag === 0) {
+      const above = await this.#shipping.highestThere();
+      const begin = { ...first, txid: above > txid ? above : txid };
+      return await this.#rebase(database, begin, fault && 'segments are missing');
+    }
     const { header, at } = newest;
     // What is untrue is no measure: all pages are captured then.
     const sums = this.#faults.isStreamUntrue ? null : await inTurns(sumsOfNewest(folder, this.#stream, newest), signal);
@@ -192,7 +219,13 @@ export class Replicator {
     removeDrainedNote(folder);
     const unproven = this.#lost ?? 'nothing proves that the log goes on';
     this.#lost = null;
+    const floor = this.#floor;
+    this.#floor = null;
     const before = { txid, at, tag: header.tag, state: header.stateAfter, sums };
+    if (floor !== null) {
+      const above = { ...before, txid: floor > txid ? floor : txid, sums: null };
+      return await this.#rebase(database, above, 'a target holds moments of another line');
+    }
     if (sums !== null && proven !== undefined) return { ...before, sums, position: proven };
     // A comparison would capture the damage.
     const { damage } = this.#faults;
@@ -231,7 +264,7 @@ export class Replicator {
     const { folder, intervalMs } = this.#options;
     const { signal, now } = this.#context;
     const witness = new Witness(database, this.#stream, this.#faults.damage);
-    using watcher = new LogWatcher(database.path, () => this.#wake());
+    using watcher = new LogWatcher(database.path, () => this.#sleeper.wake());
     using _holds = this.backups.open();
     while (!signal.aborted && readPause(folder) === null) {
       if (!database.isStillThere()) {
@@ -248,6 +281,7 @@ export class Replicator {
         const lookedAt = now();
         await this.#markPending(capture);
         const segment = await capture.capture(signal);
+        this.#ship();
         for (const { resolve } of flushes.splice(0)) resolve(capturedBy(capture));
         await checkpoints.look(signal);
         this.#tellCaught(capture, lookedAt, limits.look(), upkeep);
@@ -271,6 +305,20 @@ export class Replicator {
       else await this.#sleep(watcher.isListening ? intervalMs : intervalMs - (performance.now() - lookedMs));
     }
     return true;
+  }
+
+  /** Whatever was captured, merged or removed since. */
+  #ship(): void {
+    if (this.#floor !== null) throw new Lost('what a target holds does not lead here');
+    if (this.#shippedSegments === this.#stream.segments) return;
+    this.#shippedSegments = this.#stream.segments;
+    this.#shipping.wake();
+  }
+
+  #beginAbove(txid: bigint): void {
+    if (this.#stream.level(SNAPSHOT_LEVEL).some(({ maxTxid }) => maxTxid > txid)) return;
+    this.#floor = txid;
+    this.#sleeper.wake();
   }
 
   /** A damaged file stays reported; a stream at fault begins anew with all pages. */
@@ -326,37 +374,15 @@ export class Replicator {
       ...{ phase: 'capturing', pause: null, error: null, caughtUpAt: lookedAt.toISOString(), logBytes: log.logBytes },
       ...newestOf(head),
       sizeBytes: this.#stream.sizeBytes,
+      targets: this.#shipping.shipped,
       oldestAt: this.#stream.level(9)[0]?.at.toISOString() ?? null,
       warnings: [this.#doubt, log.warning, ...upkeep.warnings()].flatMap((text) => text ?? []),
     });
   }
 
-  async #takeLock(waitMs: number): Promise<Disposable> {
-    try {
-      return await takeLock(join(this.#options.folder, REPLICATOR_LOCK), { waitMs, signal: this.#context.signal });
-    } catch (error) {
-      if (!(error instanceof BackupError) || error.code !== 'BUSY') throw error;
-      throw new BackupError('BUSY', `another process captures the commits of ${basename(this.#options.databasePath)}`, {
-        hint: 'One is enough, and this one takes over when that one ends.',
-        cause: error,
-      });
-    }
-  }
-
-  /** Until then, or until somebody wants a look at once. */
   async #sleep(ms: number): Promise<void> {
-    const { signal } = this.#context;
-    const { promise, resolve: wake } = Promise.withResolvers<void>();
-    this.#wake = wake;
-    if (signal.aborted || (this.#flushes.length > 0 && this.#status.now.phase === 'capturing')) return;
-    // Without signals of its own: an idle process does little else.
-    const timer = setTimeout(wake, Math.max(0, ms));
-    const onAbort = () => wake();
-    signal.addEventListener('abort', onAbort);
-    await promise;
-    signal.removeEventListener('abort', onAbort);
-    clearTimeout(timer);
-    this.#wake = () => {};
+    if (this.#flushes.length > 0 && this.#status.now.phase === 'capturing') return;
+    await this.#sleeper.sleep(ms, this.#context.signal);
   }
 
   #refuseFlushes(error: BackupError): void {
@@ -369,16 +395,4 @@ export class Replicator {
       hint: error?.hint ?? 'See the status of the stream; `velist-backup resume` ends a pause.',
     });
   }
-}
-
-function capturedBy({ head }: Capture): Captured {
-  return { bookmark: bookmarkOf(head.txid), at: head.at };
-}
-
-function newestOf({ txid, at }: StreamHead): Pick<StreamStatus, 'bookmark' | 'at'> {
-  return { bookmark: bookmarkOf(txid), at: at.toISOString() };
-}
-
-function newTag(): number {
-  return 1 + Math.floor(Math.random() * 0xffff_fffe);
 }

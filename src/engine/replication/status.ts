@@ -6,6 +6,7 @@ import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type ErrorBody, errnoCode } from '../../words/errors.ts';
 import { writePrivateJson } from '../disk/private-json.ts';
+import type { Shipped } from './shipper.ts';
 
 const FILE = 'status.json';
 
@@ -35,6 +36,8 @@ export interface StreamStatus {
   readonly damage: { readonly page: number; readonly file: string; readonly error: ErrorBody } | null;
   /** What should be known and stops nothing, in whole sentences. */
   readonly warnings: readonly string[];
+  /** What each target holds; none while nothing is shipped. */
+  readonly targets: readonly Shipped[];
   /** The last time that the log could not be proven to go on. */
   readonly rebased: { readonly at: string; readonly reason: string; readonly pages: number } | null;
 }

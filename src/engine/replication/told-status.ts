@@ -8,7 +8,7 @@ export class ToldStatus {
   readonly #onStatus: (status: StreamStatus) => void;
   #now: StreamStatus = {
     ...{ phase: 'starting', bookmark: null, at: null, oldestAt: null, caughtUpAt: null, sizeBytes: 0, logBytes: 0 },
-    ...{ pause: null, error: null, untrue: null, damage: null, warnings: [], rebased: null },
+    ...{ pause: null, error: null, untrue: null, damage: null, warnings: [], targets: [], rebased: null },
   };
   #toldMs = 0;
   #writtenMs = 0;
@@ -32,8 +32,22 @@ export class ToldStatus {
   tell(change: Partial<StreamStatus>): void {
     const before = this.#now;
     this.#now = { ...before, ...change };
-    const newsOf = ({ phase, bookmark, caughtUpAt, pause, error, untrue, damage, warnings, rebased }: StreamStatus) =>
-      JSON.stringify([phase, bookmark, caughtUpAt === null, pause, error, untrue, damage, warnings.length, rebased]);
+    const newsOf = ({
+      phase,
+      bookmark,
+      caughtUpAt,
+      pause,
+      error,
+      untrue,
+      damage,
+      warnings,
+      rebased,
+      targets,
+    }: StreamStatus) =>
+      JSON.stringify([
+        ...[phase, bookmark, caughtUpAt === null, pause, error, untrue, damage, warnings.length, rebased],
+        targets.map(({ name, behindSince, error: why }) => [name, behindSince === null, why?.code]),
+      ]);
     if (newsOf(before) === newsOf(this.#now) && performance.now() - this.#toldMs < TELL_MS) return;
     this.#toldMs = performance.now();
     this.#onStatus(this.#now);

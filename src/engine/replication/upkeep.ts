@@ -5,8 +5,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { BackupError } from '../../words/errors.ts';
-import { dueMerges, isFreshStart, type Merge, mergeOne } from './compact.ts';
-import { planKeep } from './keep.ts';
+import { dueMerges, type Merge, mergeOne } from './compact.ts';
+import { isFreshStart, planKeep } from './keep.ts';
 import type { LocalStream } from './local-stream.ts';
 import { isExpired, type Mark, markedTxids, MARKS_LOCK, readMarks, writeMarks } from './marks.ts';
 import type { StreamHead } from './capture.ts';

@@ -6,7 +6,6 @@
  * descriptor before the connection and closes it after, and nothing else here touches the file by name.
  */
 import { closeSync, existsSync, fstatSync, openSync, readSync, statfsSync, statSync } from 'node:fs';
-import { dirname } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { BackupError, errnoCode } from '../../words/errors.ts';
 import { beginReading } from './begin.ts';
@@ -25,6 +24,7 @@ import {
   SQLITE_READONLY,
   sqliteCode,
 } from './library.ts';
+import { askNearest } from './nearest.ts';
 import { isOnNetwork } from './network.ts';
 import { isOpenSomewhere } from './open-files.ts';
 import { refuseOtherLog } from './other-log.ts';
@@ -320,7 +320,7 @@ const mayHideFullDisk: ReadonlySet<number | undefined> = new Set([SQLITE_IOERR, 
 
 /** In WAL mode even a reader needs the shared memory, a file of 32 KB. Some file systems count no files. */
 function hasRoomForLocks(databasePath: string): boolean {
-  const { bavail, bsize, files, ffree } = statfsSync(existsSync(databasePath) ? databasePath : dirname(databasePath));
+  const { bavail, bsize, files, ffree } = askNearest(databasePath, (path) => statfsSync(path));
   return Number(bavail) * Number(bsize) >= SHARED_MEMORY_BYTES && (Number(files) === 0 || Number(ffree) > 0);
 }
 

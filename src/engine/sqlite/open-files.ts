@@ -3,11 +3,12 @@
  * does one in WAL mode that has opened the file but not read yet. SQLite can't see them, /proc can.
  */
 import { existsSync, fstatSync, readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BackupError, errnoCode } from '../../words/errors.ts';
 import { isOpenHereAlone } from './lease.ts';
 import { isOnNetwork, isOnOwnDisk } from './network.ts';
+import { askNearest } from './nearest.ts';
 import { realPathOfFile } from './real-path.ts';
 import { sideFiles } from './stamp.ts';
 
@@ -109,8 +110,9 @@ function filesOf(databasePath: string): Files {
 
 /** The real path of a file that may be gone: /proc still names it by its real folder. */
 function realPathOf(path: string): string {
-  if (existsSync(path)) return realPathOfFile(path);
-  return existsSync(dirname(path)) ? join(realpathSync(dirname(path)), basename(path)) : path;
+  return askNearest(path, (found) =>
+    found === path ? realPathOfFile(path) : join(realpathSync(found), relative(found, path)),
+  );
 }
 
 function identitiesOf(paths: readonly string[]): Omit<Files, 'names'> {

@@ -83,6 +83,8 @@ export interface PutOptions extends OperationOptions {
   readonly contentType?: string;
   /** A server that ignores the condition replaces what is there, and one that does not know it is asked without: the target's self-test says so. */
   readonly ifAbsent?: boolean;
+  /** The time that the object speaks of, in place of now: `head` answers it as `modifiedAt`, a listing may answer either. */
+  readonly modifiedAt?: Date;
 }
 
 export interface PutIfAbsentOptions extends OperationOptions {

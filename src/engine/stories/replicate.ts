@@ -6,6 +6,7 @@ import type { ErrorBody } from '../../words/errors.ts';
 import { BackupError } from '../../words/errors.ts';
 import type { LogEnd } from '../replication/capture.ts';
 import { type FollowOptions, Replicator } from '../replication/replicator.ts';
+import type { ShipTarget } from '../replication/shipper.ts';
 import type { StreamStatus } from '../replication/status.ts';
 
 /** Nothing: what is to be followed comes by messages, and again to each process that takes the place of one that ended. */
@@ -19,6 +20,16 @@ export type ReplicateOrder =
   | { readonly type: 'hold'; readonly id: string; readonly call: number }
   /** Answered by `cut`: the moment that ends exactly there, if there is one. */
   | ({ readonly type: 'cut'; readonly id: string; readonly call: number } & LogEnd)
+  /** From now on the stream is copied there. */
+  | { readonly type: 'targets'; readonly id: string; readonly targets: readonly ShipTarget[] }
+  /** Answered by `flushed` when all that is committed now is at these targets, all of them for null. */
+  | {
+      readonly type: 'durable';
+      readonly id: string;
+      readonly call: number;
+      readonly targets: readonly string[] | null;
+      readonly timeoutMs: number;
+    }
   /** Answered when all that is committed now is captured. */
   | { readonly type: 'flush'; readonly id: string; readonly call: number };
 
@@ -78,6 +89,7 @@ async function obey(order: ReplicateOrder, followed: Map<string, Followed>, cont
     context.send({ type: 'left', id });
     return;
   }
+  if (order.type === 'targets') return one?.replicator.setTargets(order.targets);
   const { call } = order;
   try {
     if (one === undefined) throw notFollowed();
@@ -93,7 +105,9 @@ async function obey(order: ReplicateOrder, followed: Map<string, Followed>, cont
       };
       return context.send({ type: 'cut', call, moment: told });
     }
-    const { bookmark, at } = await one.replicator.flush();
+    const { replicator } = one;
+    const { bookmark, at } =
+      order.type === 'durable' ? await replicator.durable(order.targets, order.timeoutMs) : await replicator.flush();
     context.send({ type: 'flushed', call, bookmark, at: at.toISOString() });
   } catch (error) {
     context.send({ type: 'refused', call, error: BackupError.from(error).toJSON() });

@@ -338,5 +338,5 @@ function toCaptured(
 
 const notYet: StreamStatus = {
   ...{ phase: 'starting', bookmark: null, at: null, oldestAt: null, caughtUpAt: null, sizeBytes: 0, logBytes: 0 },
-  ...{ pause: null, error: null, untrue: null, damage: null, warnings: [], rebased: null },
+  ...{ pause: null, error: null, untrue: null, damage: null, warnings: [], targets: [], rebased: null },
 };

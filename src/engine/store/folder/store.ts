@@ -77,11 +77,11 @@ class LocalStore {
     this.#isThere = isThere;
   }
 
-  async put(key: string, source: AsyncIterable<Uint8Array>, { signal, ifAbsent }: PutOptions = {}) {
+  async put(key: string, source: AsyncIterable<Uint8Array>, { signal, ifAbsent, modifiedAt }: PutOptions = {}) {
     checkKey(key);
     throwIfAborted(signal);
     const folder = await this.#folderForWriting(key);
-    const { path, sizeBytes } = await this.#writeUnfinished(folder, source, signal);
+    const { path, sizeBytes } = await this.#writeUnfinished(folder, source, signal, modifiedAt);
     const named = this.#pathOf(key);
     try {
       await this.#isThere();
@@ -175,7 +175,7 @@ class LocalStore {
   }
 
   /** Writes a file that is complete and flushed, beside its destination but not yet under its name. */
-  async #writeUnfinished(folder: string, source: AsyncIterable<Uint8Array>, signal?: AbortSignal) {
+  async #writeUnfinished(folder: string, source: AsyncIterable<Uint8Array>, signal?: AbortSignal, at?: Date) {
     const path = join(folder, `.velist-${randomUUID()}.part`);
     const { O_CREAT, O_EXCL, O_WRONLY, O_NOFOLLOW } = constants;
     const file = await this.#disk.wait(open(path, O_CREAT | O_EXCL | O_WRONLY | (O_NOFOLLOW ?? 0), this.#fileMode));
@@ -188,6 +188,7 @@ class LocalStore {
           sizeBytes += chunk.length;
         }
         throwIfAborted(signal);
+        if (at) await this.#disk.wait(file.utimes(at, at));
         await this.#disk.wait(file.sync());
       } finally {
         await file.close();

@@ -5,6 +5,7 @@ import { type ListedObject, type ObjectHead, type OperationOptions, throwIfAbort
 import { hoursOf } from './archive-classes.ts';
 import { describePlace, factsOf, NAMELESS, noBucket, notS3, type S3Place, s3Error } from './errors.ts';
 import type { Prefix } from './prefix.ts';
+import { TIME_METADATA } from './upload.ts';
 
 /** No listing of ours has more: 100,000 backups of two objects each. */
 const LISTED_KEYS_MAX = 500_000;
@@ -22,7 +23,10 @@ export async function headOnS3(below: Prefix, key: string, { signal }: Operation
     // What was brought back can be read for some days; the server says so here, and in no listing.
     const isBack = /ongoing-request="false"/.test(found.Restore ?? '');
     return headOf(
-      { ...found, Size: found.ContentLength, StorageClass: isBack ? undefined : found.StorageClass },
+      {
+        ...{ ...found, Size: found.ContentLength, StorageClass: isBack ? undefined : found.StorageClass },
+        LastModified: timeIn(found.Metadata) ?? found.LastModified,
+      },
       below,
     );
   } catch (error) {
@@ -65,6 +69,11 @@ export async function* listOnS3(
     if (pages >= LISTED_PAGES_MAX) throw endlessListing(place, `more than ${LISTED_PAGES_MAX} pages`);
     tokens.add(ContinuationToken);
   }
+}
+
+function timeIn(metadata: Readonly<Record<string, string>> = {}): Date | null {
+  const at = new Date(metadata[TIME_METADATA] ?? '');
+  return Number.isNaN(at.getTime()) ? null : at;
 }
 
 interface Told {

@@ -65,6 +65,13 @@ export async function uploadToS3(
   }
 }
 
+/** The name that Litestream gives it. */
+export const TIME_METADATA = 'litestream-timestamp';
+
+function metadataOf({ modifiedAt }: PutOptions): Record<string, string> | undefined {
+  return modifiedAt && { [TIME_METADATA]: modifiedAt.toISOString() };
+}
+
 /** One object on its way: a buffer that fills, parts that are being sent, and what went wrong with one of them. */
 class Upload {
   sizeBytes = 0;
@@ -151,11 +158,12 @@ class Upload {
 
   async #begin(): Promise<string> {
     const { signal, ifAbsent, contentType: ContentType } = this.#options;
+    const Metadata = metadataOf(this.#options);
     const { place, storedAs } = this.#connection;
     // Before gigabytes are sent in vain; and Ceph 16 ignores the condition of a completion.
     if (ifAbsent && (await isThere(this.#connection, this.#object, signal)))
       throw alreadyThere(this.#key, describePlace(place));
-    const asked = { ...this.#object, ContentType, ...requestFor(storedAs, { now: new Date() }) };
+    const asked = { ...this.#object, ContentType, Metadata, ...requestFor(storedAs, { now: new Date() }) };
     const begun = await this.#connection.send(
       (client, sdk, http) => client.send(new sdk.CreateMultipartUploadCommand(asked), http),
       { key: this.#key, signal, asksForStoredAs: true },
@@ -190,7 +198,7 @@ class Upload {
     const { signal, ifAbsent, contentType: ContentType } = this.#options;
     const [connection, key, object] = [this.#connection, this.#key, this.#object];
     const asked = requestFor(connection.storedAs, { now: new Date(), sizeBytes: this.sizeBytes });
-    const body = { ...object, Body: bytes, ContentType, ...asked };
+    const body = { ...object, Body: bytes, ContentType, Metadata: metadataOf(this.#options), ...asked };
     const put = (condition: Condition) =>
       connection.send((client, sdk, http) => client.send(new sdk.PutObjectCommand({ ...body, ...condition }), http), {
         ...{ key, signal, uploadBytes: bytes.length, asksForStoredAs: true },

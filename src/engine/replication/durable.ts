@@ -1,0 +1,30 @@
+/** A commit that its owner waits for: captured, and then at every target. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Captured } from './capture.ts';
+import type { Shipping } from './shipping.ts';
+
+const AGAIN_MS = 50;
+
+/**
+ * What is captured just while the stream begins anew above a target's moments is captured once more, so that the bookmark
+ * names the same moment everywhere.
+ *
+ * @throws BackupError NOT_DURABLE
+ */
+export async function untilDurable(
+  flush: () => Promise<Captured>,
+  shipping: Pick<Shipping, 'durable'>,
+  { names, timeoutMs }: { readonly names: readonly string[] | null; readonly timeoutMs: number },
+): Promise<Captured> {
+  const untilMs = performance.now() + timeoutMs;
+  for (let isAgain = false; ; isAgain = true) {
+    const leftMs = untilMs - performance.now();
+    try {
+      const captured = await flush();
+      if (await shipping.durable(BigInt(`0x${captured.bookmark}`), names, Math.max(0, leftMs))) return captured;
+    } catch (error) {
+      if (!isAgain || leftMs <= 0) throw error;
+    }
+    await sleep(AGAIN_MS);
+  }
+}
