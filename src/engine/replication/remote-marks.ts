@@ -3,9 +3,8 @@ import { BackupError, says } from '../../words/errors.ts';
 import { decrypt } from '../format/age.ts';
 import { getBytes, isNotThere, type ObjectStore } from '../store/store.ts';
 import { type Mark, parseMarks } from './marks.ts';
-import { STREAM_PREFIX } from './stream-keys.ts';
+import { marksKey } from './stream-keys.ts';
 
-const KEY = `${STREAM_PREFIX}marks.json`;
 const MARKS_BYTES_MAX = 16 * 1024 * 1024;
 
 interface MarksOptions {
@@ -22,7 +21,7 @@ export async function readRemoteMarks(
   const asked = { limitBytes: MARKS_BYTES_MAX, signal };
   for (const isSealed of identities.length > 0 ? [false, true] : [false]) {
     try {
-      const bytes = await getBytes(store, isSealed ? `${KEY}.age` : KEY, asked);
+      const bytes = await getBytes(store, marksKey({ isSealed }), asked);
       return parseMarks(new TextDecoder().decode(isSealed ? await opened(bytes, identities) : bytes));
     } catch (error) {
       if (signal.aborted) throw error;

@@ -7,29 +7,29 @@
  */
 import { BackupError } from '../../words/errors.ts';
 import { decodeHeader, HEADER_BYTES, type LtxHeader } from '../format/ltx/header.ts';
+import type { TargetAccess } from '../store/kinds.ts';
 import { getBytes, isNotThere, type ObjectStore } from '../store/store.ts';
 import { type Base, type ListedSegment, planStream, type StreamPlan, type WishedMoment } from './plan.ts';
 import { bookmarkOf } from './segment.ts';
-import { parseSegmentKey, type SegmentKey, STREAM_PREFIX, type StreamKind } from './stream-keys.ts';
+import { type KeyedSegment, parseSegmentKey, STREAM_PREFIX } from './stream-keys.ts';
 
-export interface RemoteSegment extends SegmentKey {
+export interface RemoteSegment extends KeyedSegment {
   readonly key: string;
   readonly sizeBytes: number;
   readonly etag: string;
-  /** When the object was written: not before its moment, and perhaps long after. */
+  /** As the listing has it: the time of its moment, or when it was stored. */
   readonly modifiedAt: Date;
 }
 
 export type TimedSegment = RemoteSegment & ListedSegment;
 
 interface RemoteStreamOptions {
-  readonly kind: StreamKind;
+  readonly kind: TargetAccess['kind'];
   readonly signal: AbortSignal;
   /** Segments that are not sealed may come from anybody. */
   readonly refusePlain?: boolean | undefined;
 }
 
-const TIME = 'litestream-timestamp';
 const NEVER = new Date(8_640_000_000_000_000);
 
 export class RemoteStream {
@@ -89,9 +89,7 @@ export class RemoteStream {
         // A damaged header: the plan may use others, and what is applied is checked.
         if (!(error instanceof BackupError) || error.code !== 'BAD_BACKUP') throw error;
       }
-      const head = await this.store.head(segment.key, { signal: this.#signal });
-      const said = new Date(head?.metadata?.[TIME] ?? Number.NaN);
-      return Number.isNaN(said.getTime()) ? (head?.modifiedAt ?? segment.modifiedAt) : said;
+      return (await this.store.head(segment.key, { signal: this.#signal }))?.modifiedAt ?? segment.modifiedAt;
     });
   }
 
@@ -154,7 +152,7 @@ async function remembered<Value>(
 }
 
 /** Whole ones end where they are; the others are in the order of their spans. */
-function inOrder(one: SegmentKey, other: SegmentKey): number {
+function inOrder(one: KeyedSegment, other: KeyedSegment): number {
   if (one.level !== other.level) return one.level - other.level;
   if (one.maxTxid !== other.maxTxid) return one.maxTxid < other.maxTxid ? -1 : 1;
   return one.minTxid < other.minTxid ? -1 : one.minTxid > other.minTxid ? 1 : 0;
@@ -167,6 +165,6 @@ function onlyPlain({ place }: ObjectStore): BackupError {
 }
 
 /** As messages call it: `segment 0000000000000001-0000000000000004 of level 1`. */
-export function sayRemote({ minTxid, maxTxid, level }: SegmentKey): string {
+export function sayRemote({ minTxid, maxTxid, level }: KeyedSegment): string {
   return `segment ${bookmarkOf(minTxid)}-${bookmarkOf(maxTxid)} of level ${level}`;
 }
