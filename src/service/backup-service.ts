@@ -280,8 +280,8 @@ export class BackupService implements BackupServicePort {
   }
 
   /** @throws BackupError NO_MOMENT where no commits were captured. */
-  async moments(options: MomentsAsked = {}): Promise<Moments> {
-    return await this.#rooms.continuous.moments(undefined, options);
+  async moments({ target = 'local', ...options }: MomentsAsked = {}): Promise<Moments> {
+    return await this.#rooms.streams.at(target).moments(undefined, options);
   }
 
   async mark(name: string): Promise<Marked> {

@@ -4,7 +4,7 @@
  */
 import type { Manifest } from '../../engine/format/manifest.ts';
 import type { KnownBackup } from '../backups/backup-item.ts';
-import type { CapturedMoment, NewestMoment } from '../continuous/continuous.ts';
+import type { CapturedMoment, NewestMoment } from '../continuous/moment-source.ts';
 import { BackupError } from '../../words/errors.ts';
 
 type DatedCopy = Pick<KnownBackup, 'name' | 'createdAt' | 'other'> & {
