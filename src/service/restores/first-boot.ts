@@ -20,7 +20,7 @@ import type { Streams } from '../continuous/streams.ts';
 import type { FetchOptions } from '../targets/downloads.ts';
 import type { ServiceContext } from '../context.ts';
 import { lookAt } from './boot-look.ts';
-import { isOfOther, isOlder, lackOfBackup, lackOfMoment, noMomentLeft } from './boot-stream.ts';
+import { inOrder, isOfOther, isOlder, lackOfBackup, lackOfMoment, noMomentLeft, unknownThere } from './boot-stream.ts';
 import type { FirstBoot, FirstBootSkipped } from './restore-result.ts';
 import type { RunProgress } from '../../words/run.ts';
 import type { ActiveRun } from '../runs/active-run.ts';
@@ -353,21 +353,6 @@ export class FirstBoots {
       this.#backups.requireRemote(target).downloads.fetchHere(copy.name, { ...given, identity, allowPlain });
     return await runs.fetching(run, fetchHere);
   }
-}
-
-/** The newest moment first; the stream here before its copies, and one of which no moment is left behind the others. */
-function inOrder(streams: readonly PlacedStream[]): readonly PlacedStream[] {
-  const timeOf = ({ moment, until }: PlacedStream) => (moment ?? until)?.at.getTime() ?? 0;
-  return streams.toSorted((a, b) => timeOf(b) - timeOf(a));
-}
-
-/** Silence is not taken for an empty place. */
-function unknownThere(target: TargetName, what: string, error: unknown): BackupError {
-  const { code, message, hint } = BackupError.from(error);
-  return new BackupError(code, `it is not known whether ${targetWord(target)} holds ${what}: ${message}`, {
-    hint: `${hint} Nothing was brought back; an app that starts now would begin with an empty database.`,
-    cause: error,
-  });
 }
 
 /** What is known of a copy before anything is read. */

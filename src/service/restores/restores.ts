@@ -30,7 +30,7 @@ import type { TargetName } from '../../words/target-word.ts';
 import type { FetchOptions } from '../targets/downloads.ts';
 import type { Retention } from '../protection/retention.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
-import { type PlannedSource, rowsIn, toRestorePlan } from './restore-plan.ts';
+import { rowsIn, toRestorePlan } from './restore-plan.ts';
 import type { CarryAsked, RunWeights } from '../runs/runs.ts';
 import type { BackupServicePort, FindOptions, FromTarget, RestoreMode } from '../service-port.ts';
 import { findRestorePoint } from './find-restore-point.ts';
@@ -232,9 +232,7 @@ export class Restores {
 
   async #restoreWanted(wanted: string | RestorePointGiven, options: RestoreOptions): Promise<RestoreResult> {
     const fromOther = options.mode === 'file' || options.fromOther;
-    const { from: given, identity, allowPlain } = options;
-    const asked = { from: given, fromOther, identity, allowPlain };
-    const { filename, from, moment, warnings } = await this.#sourceOf(wanted, asked);
+    const { filename, from, moment, warnings } = await this.#sourceOf(wanted, { ...options, fromOther });
     for (const warning of warnings) this.#context.log('warn', warning);
     const result = await this.restore('restore', filename, { ...options, from });
     return moment ? { ...result, moment } : result;
@@ -243,9 +241,8 @@ export class Restores {
   /** Changes nothing. */
   async plan(wanted: string | RestorePointGiven, options: PlanOptions): Promise<RestorePlan> {
     const { jobs, database, now } = this.#context;
+    const { filename, from, moment, warnings } = await this.#sourceOf(wanted, options);
     const { identity, allowPlain } = options;
-    const asked = { from: options.from, identity, allowPlain };
-    const { filename, from, moment, warnings } = await this.#sourceOf(wanted, asked);
     const stream = isBookmark(filename) ? await this.#parts.streams.holding(filename, from) : null;
     using momentFile = stream && (await stream.momentFile(filename, undefined, { identity, allowPlain, keep: true }));
     const {
