@@ -88,7 +88,7 @@ export class SegmentDownloads {
     };
     const readers = Array.from({ length: READERS_MAX }, read);
     const reading = Promise.all(readers);
-    // Whoever waits for a file hears of it there.
+    // An error reaches whoever waits for a file.
     reading.catch(() => end.abort());
     try {
       for (const file of smallest ? [smallest] : []) {

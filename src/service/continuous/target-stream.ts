@@ -53,7 +53,9 @@ export class TargetStream implements MomentSource {
     asked?: JobAsked,
     { keep = false, ...opened }: OpenedBy = {},
   ): Promise<MomentFile> {
-    const { jobs, folder, waits } = this.#context;
+    const { jobs, catalog, folder, waits } = this.#context;
+    // On an empty machine there is no folder yet.
+    await catalog.prepare();
     this.sweep();
     const file = takeMomentPlace(folder.path, bookmark);
     const request: RemoteMomentFileRequest = {
