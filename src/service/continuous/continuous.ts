@@ -13,6 +13,7 @@ import { noteUntrueBackup, readStatus, type StreamStatus, untrueBackupText } fro
 import type { Marked, MomentWish, Moments } from '../../engine/stories/moments.ts';
 import type { BackupMoment } from '../../engine/stories/replicate.ts';
 import { BackupError } from '../../words/errors.ts';
+import type { TargetName } from '../../words/target-word.ts';
 import { currentActor } from '../audit/actor.ts';
 import type { ServiceContext } from '../context.ts';
 import type { ContinuousStatus } from '../model.ts';
@@ -105,13 +106,13 @@ export class Continuous implements MomentSource {
     return { ...status, concern: status.concern ?? untrueBackupText(this.folder), drill: this.#lastDrill() };
   }
 
-  /** The drills of moments: the last one, and the failed one that nothing has answered. */
-  drilledMoments() {
+  /** The drills of moments from that place: the last one, and the failed one that nothing has answered. */
+  drilledMoments(target: TargetName) {
     const { history } = this.#context.state;
     const oldestAt = this.status()?.oldestAt ?? null;
     return {
-      open: history.openDrill('local', 'moments'),
-      last: history.lastDrill('local', undefined, 'moments'),
+      open: history.openDrill(target, 'moments'),
+      last: history.lastDrill(target, undefined, 'moments'),
       oldestAt,
     };
   }
