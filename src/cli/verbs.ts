@@ -11,7 +11,7 @@ import { drill, type DrillOptions } from './commands/drill.ts';
 import { writeKit } from './commands/kit.ts';
 import { listBackups, type ListFlags } from './commands/list.ts';
 import { acceptLoss, diffBackups } from './commands/losses.ts';
-import { makeMark, pauseContinuous, resumeContinuous, showMoments } from './commands/moments.ts';
+import { makeMark, type MomentsOptions, pauseContinuous, resumeContinuous, showMoments } from './commands/moments.ts';
 import { note, type NoteFlags, pin, type PinFlags, unpin } from './commands/pin.ts';
 import { prune, type PruneOptions } from './commands/prune.ts';
 import { type LogFlags, showLog } from './commands/log.ts';
@@ -105,7 +105,7 @@ function addRestoreVerbs({ verb, run }: Given): void {
 }
 
 function addContinuousVerbs({ verb, run }: Given): void {
-  verb('moments').action(() => run(showMoments, onlyOne));
+  verb('moments').action((flags: MomentsOptions) => run((session) => showMoments(session, flags), onlyOne));
   verb('mark').action((name: string) => run((session) => makeMark(session, name), onlyOne));
   verb('pause').action(() => run(pauseContinuous, onlyOne));
   verb('resume').action(() => run(resumeContinuous, onlyOne));

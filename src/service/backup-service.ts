@@ -292,13 +292,14 @@ export class BackupService implements BackupServicePort {
 
   /** A text that gets the data back from here or any target with stock programs alone; it holds no secret. */
   async recoveryKit(): Promise<string> {
-    const { context, backups, targets } = this.#rooms;
-    return await writeKit(context, { backups, remotes: targets.all });
+    const { context, backups, continuous, targets } = this.#rooms;
+    const isCaptured = continuous.hasStream || continuous.status() !== null;
+    return await writeKit(context, { backups, remotes: targets.all, isCaptured });
   }
 
   /** @throws BackupError NO_MOMENT where no commits were captured. */
-  async moments(options: MomentsAsked = {}): Promise<Moments> {
-    return await this.#rooms.continuous.moments(undefined, options);
+  async moments({ target = 'local', ...options }: MomentsAsked = {}): Promise<Moments> {
+    return await this.#rooms.streams.at(target).moments(undefined, options);
   }
 
   async mark(name: string): Promise<Marked> {

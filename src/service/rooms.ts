@@ -9,6 +9,7 @@ import { Removals } from './backups/removals.ts';
 import { Verifications } from './backups/verifications.ts';
 import { ServiceContext } from './context.ts';
 import { Continuous } from './continuous/continuous.ts';
+import { Streams } from './continuous/streams.ts';
 import { MakeBackup } from './backups/make-backup.ts';
 import type { BackupConfig } from './state/backup-config.ts';
 import { Rescues } from './inside/rescues.ts';
@@ -47,13 +48,14 @@ export function openRooms(options: BackupServiceOptions) {
       void losses.listed();
     },
   });
+  const streams = new Streams(context, { continuous, targets });
   const backups = new Backups(context, targets);
   const verifications = new Verifications(context, { backups, claims });
   const arrivals = new Arrivals(context, { backups, claims, retention });
-  const restores = new Restores(context, { backups, continuous, retention, targets });
+  const restores = new Restores(context, { backups, streams, retention, targets });
   const rescues = new Rescues(context, { backups, continuous, retention, targets });
-  const drills = new Drills(context, { backups, continuous, targets, verifications, assertions });
-  const firstBoots = new FirstBoots(context, { backups, continuous, targets });
+  const drills = new Drills(context, { backups, streams, targets, verifications, assertions });
+  const firstBoots = new FirstBoots(context, { backups, streams, targets });
   const onDelete = (filename: string) => losses.passOn(filename);
   const changes = new Changes(context, { backups, targets, removals, onDelete });
   const ignore = (tables: readonly string[]) => void updateConfig({ lossIgnore: tables });
@@ -83,6 +85,7 @@ export function openRooms(options: BackupServiceOptions) {
       context,
       assertions,
       continuous,
+      streams,
       rhythm,
       retention,
       claims,

@@ -90,7 +90,7 @@ export interface FromTarget {
   readonly onProgress?: (run: RunProgress) => void;
 }
 
-export interface FindOptions extends Pick<FromTarget, 'from'> {
+export interface FindOptions extends Pick<FromTarget, 'from' | 'identity' | 'allowPlain'> {
   /** If there is none of ours, and there are those of one other database, the newest of those. */
   readonly fromOther?: boolean | undefined;
 }
@@ -112,7 +112,9 @@ export interface DrillAsked {
 }
 
 /** Only what lies between these is listed. */
-export interface MomentsAsked {
+export interface MomentsAsked extends Pick<FromTarget, 'identity' | 'allowPlain'> {
+  /** Left out: the stream here. */
+  readonly target?: TargetName | undefined;
   readonly from?: Date | undefined;
   readonly to?: Date | undefined;
 }

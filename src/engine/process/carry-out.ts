@@ -49,6 +49,14 @@ export async function carryOut(request: JobRequest, context: StoryContext): Prom
       return await (await import('../stories/moments.ts')).listMoments(request);
     case 'moment-file':
       return await (await import('../stories/moments.ts')).makeMomentFile(request, context);
+    case 'remote-moments':
+      return await (await import('../stories/remote-moments.ts')).listRemoteMoments(request, context);
+    case 'remote-moment-file':
+      return await (await import('../stories/remote-moments.ts')).makeRemoteMomentFile(request, context);
+    case 'pick-remote-moment':
+      return await (await import('../stories/drill-remote-moment.ts')).pickRemoteMoment(request, context);
+    case 'drill-remote-moment':
+      return await (await import('../stories/drill-remote-moment.ts')).drillRemoteMoment(request, context);
     case 'mark':
       return await (await import('../stories/moments.ts')).mark(request, context);
     case 'try-target':

@@ -19,6 +19,8 @@ import type { CheckRequest, Checked, ExamineRequest, Examined } from '../stories
 import type { UploadRequest, Uploaded } from '../stories/upload-request.ts';
 import type { ClaimedRemote, ClaimRemoteRequest } from '../stories/hold-target.ts';
 import type { DrillRequest, Drilled } from '../stories/drill.ts';
+import type { RemoteMomentFileRequest, RemoteMomentsRequest } from '../stories/remote-moments.ts';
+import type { DrillRemoteMomentRequest, PickRemoteMomentRequest } from '../stories/drill-remote-moment.ts';
 import type { DrillMomentRequest, PickedMoment, PickMomentRequest } from '../stories/drill-moment.ts';
 import type { MarkRequest, Marked, MomentFileRequest, Moments, MomentsRequest } from '../stories/moments.ts';
 import type { BackupMomentRequest, ComparedMoment } from '../stories/backup-moment.ts';
@@ -60,6 +62,10 @@ export interface JobMap {
   'backup-moment': { request: BackupMomentRequest; result: ComparedMoment };
   moments: { request: MomentsRequest; result: Moments };
   'moment-file': { request: MomentFileRequest; result: null };
+  'remote-moments': { request: RemoteMomentsRequest; result: Moments };
+  'remote-moment-file': { request: RemoteMomentFileRequest; result: null };
+  'pick-remote-moment': { request: PickRemoteMomentRequest; result: PickedMoment };
+  'drill-remote-moment': { request: DrillRemoteMomentRequest; result: Drilled };
   mark: { request: MarkRequest; result: Marked };
   'try-target': { request: TryTargetRequest; result: TargetReport };
   'rescue-plan': { request: RescuePlanRequest; result: PlannedRescue };
