@@ -21,7 +21,7 @@ const together = [
   ...(['schedule', 'keepHourly', 'keepDaily', 'keepWeekly', 'keepMonthly', 'keepYearly'] as const),
   ...(['lossAlarm', 'lossPercent', 'lossRows', 'compression', 'encryptionRecipient'] as const),
   ...(['continuous', 'continuousIntervalSeconds', 'continuousKeep'] as const),
-  ...(['continuousLocalMax', 'continuousStopSeconds'] as const),
+  ...(['continuousLocalMax', 'continuousMaxLagSeconds', 'continuousStopSeconds'] as const),
 ];
 
 export interface Environment {
@@ -53,6 +53,7 @@ export interface Environment {
       readonly intervalMs: number;
       readonly windowsMs: readonly number[];
       readonly bytesMax: number | null;
+      readonly maxLagSeconds: number;
       readonly stopMs: number;
     } | null;
     /** Beside the record in the state: a file of JSON lines, or `-` for standard output. */
@@ -175,6 +176,7 @@ function continuousOf(database: Values['database']): Environment['backup']['cont
     intervalMs: 1_000 * database.continuousIntervalSeconds,
     windowsMs: database.continuousKeep.map(millisecondsOf),
     bytesMax: database.continuousLocalMax === null ? null : 1_000_000 * database.continuousLocalMax,
+    maxLagSeconds: database.continuousMaxLagSeconds,
     stopMs: 1_000 * database.continuousStopSeconds,
   };
 }

@@ -205,11 +205,17 @@ export const databaseSettings = {
     value: whole(1, 1_000_000_000, 'megabyte'),
     says: 'megabytes that the stream may take on this disk; else a quarter of what is free',
   }),
+  continuousMaxLagSeconds: continuous.setting({
+    variable: 'BACKUP_CONTINUOUS_MAX_LAG_SECONDS',
+    value: whole(1, 86_400, 'second'),
+    start: 60,
+    says: 'a target that misses captured commits for longer turns the verdict',
+  }),
   continuousStopSeconds: continuous.setting({
     variable: 'BACKUP_CONTINUOUS_STOP_SECONDS',
     value: whole(1, 600, 'second'),
     start: 8,
-    says: 'how long a stop waits for the last commits to be captured',
+    says: 'how long a stop waits for the last commits to be captured and shipped',
   }),
   /** How copies at targets are sealed. */
   compression: sealed.setting({

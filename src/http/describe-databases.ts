@@ -16,6 +16,7 @@ const words: Readonly<Record<VerdictCode, string>> = {
   loss: 'Much was lost',
   stalled: 'The schedule is stuck',
   'not-captured': 'Commits are not captured',
+  behind: 'Commits wait for a target',
   'foreign-place': 'Not its own place',
   'other-writer': 'Another machine writes',
   cloned: 'This machine was cloned',

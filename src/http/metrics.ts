@@ -6,6 +6,7 @@
  * The client library is loaded by the first scrape: it takes longer to load than the rest of the routes.
  */
 import type { Counter, Gauge } from '@prometheus-io/client';
+import { lagSeconds } from '../service/continuous/continuous-status.ts';
 import { protectionStates } from '../service/protection/freshness.ts';
 import type { RunKind, Status } from '../service/model.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
@@ -146,16 +147,27 @@ function ageMetrics(gauge: MakeGauge) {
 function capturedMetrics(gauge: MakeGauge) {
   const made = new Map<string, Gauge<string>>();
   const set = (name: string, help: string, labels: Labels, value: number) => {
-    const metric = made.get(name) ?? gauge(name, help);
+    const metric = made.get(name) ?? gauge(name, help, ...('target' in labels ? ['target'] : []));
     made.set(name, metric);
     metric.set(labels, value);
   };
   return ({ serverTime, continuous }: Status, labels: Labels) => {
     if (!continuous) return;
-    const { caughtUpAt, concern, sizeBytes, untrue } = continuous;
+    const { caughtUpAt, concern, sizeBytes, targets, untrue } = continuous;
     set('captured', 'Whether every commit is captured.', labels, concern === null ? 1 : 0);
     set('captured_untrue', 'Whether the database or its stream is not what was committed.', labels, untrue ? 1 : 0);
     set('captured_bytes', 'Size of the stream on this disk.', labels, sizeBytes);
+    for (const target of targets) {
+      const there = { target: target.name, ...labels };
+      set(
+        'continuous_lag_seconds',
+        'Age of the oldest commit that is not there.',
+        there,
+        lagSeconds(target, serverTime),
+      );
+      set('continuous_waiting_bytes', 'What was captured and is not there.', there, target.waitingBytes);
+      if (target.sizeBytes !== null) set('continuous_bytes', 'Size of the stream there.', there, target.sizeBytes);
+    }
     if (caughtUpAt === null) return;
     const ageSeconds = Math.max(0, (serverTime.getTime() - caughtUpAt.getTime()) / 1_000);
     set('captured_age_seconds', 'Since all that was committed was seen to be captured.', labels, ageSeconds);

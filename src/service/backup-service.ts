@@ -8,6 +8,7 @@
  */
 import type { RestorePointGiven } from '../words/restore-point.ts';
 import type { Act, AuditEntry, AuditFilter } from './audit/audit.ts';
+import type { CapturedMoment } from './continuous/continuous.ts';
 import { diagnose } from './doctor/diagnose.ts';
 import type { TargetReport } from '../engine/store/self-test.ts';
 import type { ArrivalsPort } from './backups/shown-arrival.ts';
@@ -29,6 +30,7 @@ import type {
   BackupServicePort,
   ClaimResult,
   DrillAsked,
+  DurableAsked,
   FindOptions,
   FromTarget,
   ListOptions,
@@ -304,6 +306,10 @@ export class BackupService implements BackupServicePort {
 
   async mark(name: string): Promise<Marked> {
     return await this.#rooms.continuous.mark(name);
+  }
+
+  async durable(options: DurableAsked = {}): Promise<CapturedMoment> {
+    return await this.#rooms.continuous.durable(options);
   }
 
   pauseContinuous(options: { readonly user?: string } = {}): void {

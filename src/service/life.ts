@@ -28,9 +28,10 @@ export async function stopRooms(rooms: Rooms, notify: Notify): Promise<void> {
   try {
     schedule.end();
     firstBoots.stop();
+    const shipped = continuous.stop();
     const ended = [
       ...[stopRun(context), context.jobs.stop(), drills.stop()],
-      ...[schedule.idle(), targets.stop(), continuous.stop()],
+      ...[schedule.idle(), targets.stop(shipped), shipped],
     ];
     await Promise.all(ended);
     await context.runs.idle();

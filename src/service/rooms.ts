@@ -33,7 +33,7 @@ export function openRooms(options: BackupServiceOptions) {
   const context: ServiceContext = new ServiceContext(options, () => targets.all);
   const sql = options.drills?.sql ?? null;
   const assertions = sql !== null && isPath(sql) ? resolve(sql) : sql;
-  const continuous = new Continuous(context);
+  const continuous: Continuous = new Continuous(context, () => targets);
   const rhythm = new Rhythm(context);
   const retention = new Retention(context, rhythm);
   const claims = new Claims(context);
@@ -46,6 +46,7 @@ export function openRooms(options: BackupServiceOptions) {
       context.emit({ type: 'backups' });
       context.emit({ type: 'status' });
       void losses.listed();
+      void continuous.targetsChanged();
     },
   });
   const streams = new Streams(context, { continuous, targets });
@@ -77,6 +78,7 @@ export function openRooms(options: BackupServiceOptions) {
       if (!context.isStarted) return;
       schedule.settingsChanged(before, after);
       targets.settingsChanged(before, after);
+      void continuous.targetsChanged();
     });
   }
 

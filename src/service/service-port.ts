@@ -111,6 +111,14 @@ export interface DrillAsked {
   readonly onProgress?: (run: RunProgress) => void;
 }
 
+export interface DurableAsked {
+  /** `local` and those that are configured; all that are on, if not given. */
+  readonly targets?: readonly TargetName[];
+  /** Half a minute, if not given. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
 /** Only what lies between these is listed. */
 export interface MomentsAsked extends Pick<FromTarget, 'identity' | 'allowPlain'> {
   /** Left out: the stream here. */
@@ -243,6 +251,12 @@ export interface BackupServicePort {
   moments(options?: MomentsAsked): Promise<Moments>;
   /** Names all that is committed now. BAD_REQUEST for a name that is taken, NOT_DURABLE when it was not captured in time. */
   mark(name: string): Promise<Marked>;
+  /**
+   * Resolves when all that was committed before the call is at every target that is on, or at these; captured here, where there
+   * is no other. NOT_DURABLE with the reason of each target that does not hold it in time; what was committed is captured and
+   * shipped all the same. BAD_REQUEST for a target that there is not, ABORTED by the signal.
+   */
+  durable(options?: DurableAsked): Promise<{ readonly bookmark: string; readonly at: Date }>;
   /** The database is let go until `resumeContinuous`: an app can leave WAL mode then. NO_MOMENT where there is no stream. */
   pauseContinuous(options?: { readonly user?: string }): void;
   /** False when it was not paused. */

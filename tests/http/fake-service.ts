@@ -716,6 +716,10 @@ export function createFakeService(): FakeService {
       enter(`mark ${name}`);
       return { name, bookmark: '0000000000000001' };
     },
+    async durable() {
+      enter('durable');
+      return { bookmark: '000000000000002a', at: new Date('2024-01-15T10:31:07.000Z') };
+    },
     pauseContinuous() {
       enter('pauseContinuous');
     },

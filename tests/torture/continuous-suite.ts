@@ -167,7 +167,7 @@ class Round {
       const { rebased } = this.#tally;
       if (at !== null && at !== this.#rebasedAt) rebased[reason] = (rebased[reason] ?? 0) + 1;
       this.#rebasedAt = at;
-    } else if (news.type !== 'left') {
+    } else if (news.type !== 'left' && news.type !== 'place') {
       this.#answers.get(news.call)?.(news);
     }
   }

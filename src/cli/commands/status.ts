@@ -2,6 +2,7 @@
 import type { Work } from '../session.ts';
 import type { ContinuousStatus, PlaceStatus, Status, TargetStatus, VerdictCode } from '../../service/model.ts';
 import { exitCodes } from '../exit-codes.ts';
+import { lagSeconds } from '../../service/continuous/continuous-status.ts';
 import type { TargetFreshness } from '../../service/protection/freshness.ts';
 import { agoText, durationText, sizeText } from '../output.ts';
 import { failedCheckText } from '../../service/protection/failed-checks.ts';
@@ -27,7 +28,7 @@ export function statusExitCode({ freshness: { state, cause }, local }: Status): 
 }
 
 /** The local backups are good; a copy elsewhere is missing, or may be. */
-const elsewhereCauses: ReadonlySet<VerdictCode> = new Set(['s3-waiting', 'other-writer', 'cloned']);
+const elsewhereCauses: ReadonlySet<VerdictCode> = new Set(['s3-waiting', 'behind', 'other-writer', 'cloned']);
 
 function provenText({ target, proven, drill }: TargetFreshness, now: Date): string {
   const at = (moment: Date) => agoText(moment, now);
@@ -65,6 +66,7 @@ function statusText(status: Status, now: Date, terminal: number | undefined): st
       `${local.path}, ${local.count} backup${local.count === 1 ? '' : 's'}, ${sizeText(local.sizeBytes)}, ${sizeText(local.freeBytes)} free`,
     ],
     ...(status.continuous ? [['captured', capturedText(status.continuous, now)]] : []),
+    ...(status.continuous?.targets.map((target) => ['shipped', shippedText(target, now)]) ?? []),
     ...(s3.configured || further.length === 0
       ? [['s3', s3.enabled ? remoteText({ ...s3, ...targets.find(({ target }) => target === 's3') }, now) : 'off']]
       : []),
@@ -85,6 +87,18 @@ function capturedText({ concern, caughtUpAt, oldestAt, phase, sizeBytes, drill }
   const behind = ((now.getTime() - caughtUpAt.getTime()) / 1_000).toFixed(1);
   const since = oldestAt === null ? '' : `, moments since ${oldestAt.toISOString()}`;
   return `${behind} s behind${since}, ${sizeText(sizeBytes)}${drilled}`;
+}
+
+/** `s3, all of it, moments since …`, or how far it is behind, and why. */
+function shippedText(target: ContinuousStatus['targets'][number], now: Date): string {
+  const { name, behindSince, waitingBytes, oldestAt, sizeBytes, error } = target;
+  const behind =
+    behindSince === null
+      ? 'all that was captured'
+      : `${lagSeconds(target, now).toFixed(1)} s behind, ${sizeText(waitingBytes)} to go`;
+  const since = oldestAt === null ? '' : `, moments since ${oldestAt.toISOString()}`;
+  const size = sizeBytes === null ? '' : `, ${sizeText(sizeBytes)}`;
+  return `${name}: ${behind}${since}${size}${error === null ? '' : `; ${error.message}`}`;
 }
 
 /** A backup is as large as the database without its log. */

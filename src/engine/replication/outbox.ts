@@ -3,11 +3,12 @@
  * retry, so that a lost answer can be told from another writer. Beside it stands the newest moment that is known to be
  * there: where segments cannot be compared, nothing else tells that this machine was set back.
  */
-import { createWriteStream, existsSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { createWriteStream, existsSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { open as openFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { makePrivateFolder } from '../disk/private-folder.ts';
 import { writePrivateJson } from '../disk/private-json.ts';
 import { seal } from '../format/seal.ts';
@@ -17,15 +18,36 @@ import { bookmarkOf, segmentName } from './segment.ts';
 
 const CHUNK_BYTES = 256 * 1024;
 const REACHED = 'reached.json';
+const UNFINISHED = '.tmp';
+
+/** Beside the newest moment there: for which place, and to whom it is sealed. */
+interface Noted {
+  readonly place: string;
+  readonly recipients: readonly string[];
+  readonly bookmark: string;
+}
 
 export class Outbox {
   readonly #folder: string;
   readonly #recipients: readonly string[];
+  readonly #place: string;
 
   /** @param folder of the stream. */
-  constructor(folder: string, { name, recipients }: { readonly name: string; readonly recipients: readonly string[] }) {
+  constructor(
+    folder: string,
+    {
+      name,
+      recipients,
+      place,
+    }: { readonly name: string; readonly recipients: readonly string[]; readonly place: string },
+  ) {
     this.#folder = join(folder, 'outbox', name);
     this.#recipients = recipients;
+    this.#place = place;
+    const noted = this.#noted;
+    const isSame = noted?.place === place && isDeepStrictEqual(noted.recipients, recipients);
+    // It is of another place, or sealed to somebody who is not to read it any more.
+    if (noted !== null && !isSame) rmSync(this.#folder, { recursive: true, force: true });
   }
 
   /** The file to send: the segment itself, or sealed. @throws system errors, ENOENT for one that was merged away. */
@@ -35,8 +57,9 @@ export class Outbox {
     if (existsSync(sealed)) return sealed;
     makePrivateFolder(this.#folder);
     const source = seal(this.read(segment.path), this.#sealing);
-    await pipeline(Readable.from(source), createWriteStream(`${sealed}.tmp`, { mode: 0o600 }), { signal });
-    renameSync(`${sealed}.tmp`, sealed);
+    const unfinished = `${sealed}.${process.pid}${UNFINISHED}`;
+    await pipeline(Readable.from(source), createWriteStream(unfinished, { mode: 0o600 }), { signal });
+    renameSync(unfinished, sealed);
     return sealed;
   }
 
@@ -65,19 +88,34 @@ export class Outbox {
     if (this.#recipients.length > 0) rmSync(file, { force: true });
   }
 
+  /** Removes what was sealed and is not to be sent any more: coarser segments took its place. */
+  sweep(segments: readonly LocalSegment[]): void {
+    if (!existsSync(this.#folder)) return;
+    const wanted = new Set(segments.map((segment) => basename(this.sealedFile(segment))));
+    const isKept = (name: string) =>
+      name === REACHED || wanted.has(name) || name.endsWith(`.${process.pid}${UNFINISHED}`);
+    for (const name of readdirSync(this.#folder)) if (!isKept(name)) rmSync(join(this.#folder, name), { force: true });
+  }
+
   /** The newest moment that was known to be there; null where nobody knows. */
   get reached(): bigint | null {
-    try {
-      const { bookmark } = JSON.parse(readFileSync(join(this.#folder, REACHED), 'utf8')) as { bookmark: string };
-      return BigInt(`0x${bookmark}`);
-    } catch {
-      return null;
-    }
+    const noted = this.#noted;
+    return noted && BigInt(`0x${noted.bookmark}`);
   }
 
   noteReached(txid: bigint): void {
     makePrivateFolder(this.#folder);
-    writePrivateJson(join(this.#folder, REACHED), { bookmark: bookmarkOf(txid) }, { isFlushed: false });
+    const noted: Noted = { place: this.#place, recipients: this.#recipients, bookmark: bookmarkOf(txid) };
+    writePrivateJson(join(this.#folder, REACHED), noted, { isFlushed: false });
+  }
+
+  get #noted(): Noted | null {
+    try {
+      const noted = JSON.parse(readFileSync(join(this.#folder, REACHED), 'utf8')) as Noted; // written by us
+      return /^[0-9a-f]{16}$/.test(noted.bookmark) ? noted : null;
+    } catch {
+      return null;
+    }
   }
 
   get #sealing() {

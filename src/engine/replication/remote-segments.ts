@@ -3,7 +3,7 @@ import type { TargetAccess } from '../store/kinds.ts';
 import type { ListedObject, ObjectStore, OperationOptions } from '../store/store.ts';
 import type { KeptSegment } from './keep.ts';
 import { inOrder } from './local-stream.ts';
-import { parseSegmentKey, STREAM_PREFIX } from './stream-keys.ts';
+import { type KeyedSegment, parseSegmentKey, STREAM_PREFIX } from './stream-keys.ts';
 
 export interface RemoteSegment extends KeptSegment {
   readonly isSealed: boolean;
@@ -24,6 +24,6 @@ export async function listSegments(
 }
 
 function asSegment(kind: TargetAccess['kind'], { key, sizeBytes, modifiedAt }: ListedObject): RemoteSegment | null {
-  const keyed = parseSegmentKey(kind, key);
+  const keyed: KeyedSegment | null = parseSegmentKey(kind, key);
   return keyed && { ...keyed, at: modifiedAt, path: key, sizeBytes, header: { walOffset: 0 } };
 }

@@ -12,6 +12,8 @@ import { Checkpoints } from './checkpoints.ts';
 import { followChain, provenPosition, removeDrainedNote, writeDrainedNote } from './continuity.ts';
 import { untilDurable } from './durable.ts';
 import { Faults } from './faults.ts';
+import { Flushes, notCapturing } from './flushes.ts';
+import type { FollowOptions } from './follow-options.ts';
 import { LocalStream } from './local-stream.ts';
 import { LogLimits } from './log-limits.ts';
 import { NotCaptured } from './log-proof.ts';
@@ -20,39 +22,25 @@ import { Lost } from './lost.ts';
 import { nameMoment, pendingMarks } from './marks.ts';
 import { readPause, removePause, takeReplicatorLock, writePause } from './pause.ts';
 import { SNAPSHOT_LEVEL } from './plan.ts';
+import type { PlaceNews } from './ship-place.ts';
 import { positionOf } from './position.ts';
 import { newTag, rebase } from './rebase.ts';
 import { inTurns } from './rest.ts';
 import { bookmarkOf } from './segment.ts';
 import type { StreamStatus } from './status.ts';
-import type { ShipTarget } from './shipper.ts';
 import { Shipping } from './shipping.ts';
 import { Sleeper } from './sleeper.ts';
 import { saveSums, sumsOfNewest } from './sums-file.ts';
 import { ToldStatus } from './told-status.ts';
-import { Upkeep, type UpkeepPolicy } from './upkeep.ts';
+import { Upkeep } from './upkeep.ts';
 import { isAsCaptured, segmentUntrue, streamUntrue, type Untrue, Witness } from './witness.ts';
-
-export interface FollowOptions extends UpkeepPolicy {
-  readonly databasePath: string;
-  /** Where the stream lies. */
-  readonly folder: string;
-  readonly intervalMs: number;
-  /** Where the stream is copied to. */
-  readonly targets?: readonly ShipTarget[];
-  /** How long the end waits for what is on its way there. */
-  readonly shipMs?: number;
-}
 
 interface ReplicatorContext {
   readonly signal: AbortSignal;
   readonly now: () => Date;
   readonly onStatus: (status: StreamStatus) => void;
-}
-
-interface Flush {
-  readonly resolve: (captured: Captured) => void;
-  readonly reject: (error: unknown) => void;
+  /** Whose a target is, and who writes there. */
+  readonly onPlace?: (target: string, news: PlaceNews) => void;
 }
 
 const RETRY_MS = 1_000;
@@ -74,7 +62,7 @@ export class Replicator {
   readonly #sleeper = new Sleeper();
   /** A backup that is to end at a captured moment. */
   readonly backups = new BackupHolds(() => this.#sleeper.wake());
-  #flushes: Flush[] = [];
+  readonly #flushes = new Flushes();
   readonly #shipping: Shipping;
   /** What follows begins with all pages above that TXID: a target holds moments that are not of this line. */
   #floor: bigint | null = null;
@@ -90,33 +78,35 @@ export class Replicator {
       ...{ stream: this.#stream, windowsMs: options.windowsMs, now: context.now },
       onNews: () => this.#status.tell({ targets: this.#shipping.shipped }),
       onVoid: (txid) => this.#beginAbove(txid),
+      onPlace: (target, news) => context.onPlace?.(target, news),
       isInDoubt: () => this.#status.now.untrue !== null,
     });
   }
 
   /** Where the stream is copied to from now on. */
-  setTargets(targets: readonly ShipTarget[]): void {
+  setTargets(targets: Parameters<Shipping['setTargets']>[0]): void {
     this.#shipping.setTargets(targets);
   }
 
   /** Resolves when all that was committed before the call can be restored from these targets, all of them for null. */
   async durable(names: readonly string[] | null, timeoutMs: number): Promise<Captured> {
-    return await untilDurable(() => this.flush(), this.#shipping, { names, timeoutMs });
+    const isBeginning = () => this.#status.now.phase === 'starting';
+    return await untilDurable(() => this.flush(), this.#shipping, { names, timeoutMs, isBeginning });
   }
 
   /** Resolves when all that was committed before the call is captured. */
-  flush(): Promise<Captured> {
-    return new Promise((resolve, reject) => {
-      if (this.#status.now.phase !== 'capturing') return reject(this.#notCapturing());
-      this.#flushes.push({ resolve, reject });
-      this.#sleeper.wake();
-    });
+  async flush(): Promise<Captured> {
+    if (this.#status.now.phase !== 'capturing') throw notCapturing(this.#status.now);
+    const captured = this.#flushes.add();
+    this.#sleeper.wake();
+    return await captured;
   }
 
   /** Ends with the signal. */
   async run(): Promise<void> {
     const { signal } = this.#context;
-    this.setTargets(this.#options.targets ?? []);
+    const { targets = [] } = this.#options;
+    if (targets !== 'later') this.setTargets(targets);
     let delayMs = RETRY_MS;
     while (!signal.aborted) {
       this.#capturingFromMs = Number.POSITIVE_INFINITY;
@@ -129,15 +119,15 @@ export class Replicator {
         if (signal.aborted) break;
         const known = BackupError.from(error);
         this.#status.tell({ phase: 'waiting', error: known.toJSON() });
-        this.#refuseFlushes(known);
+        this.#flushes.refuse(known);
       }
       // It failed, or must begin anew; what captured for a while did not end because of its beginning.
       if (performance.now() - this.#capturingFromMs > delayMs) delayMs = RETRY_MS;
       await this.#sleep(delayMs);
       delayMs = Math.min(2 * delayMs, RETRY_MS_MAX);
     }
-    this.#refuseFlushes(this.#notCapturing());
-    await this.#shipping.end(this.#stream.newest?.maxTxid ?? null, this.#options.shipMs ?? 0);
+    this.#flushes.refuse(notCapturing(this.#status.now));
+    await this.#endShipping();
   }
 
   /** True while it has to rest. */
@@ -150,7 +140,7 @@ export class Replicator {
     if (reason === 'replaced') this.#faults.endDamage();
     const untrue = this.#faults.untrueAtRest();
     this.#status.tell({ phase: 'paused', pause: { reason, since }, error: null, untrue });
-    this.#refuseFlushes(this.#notCapturing());
+    this.#flushes.refuse(notCapturing(this.#status.now));
     await this.#sleep(intervalMs);
     // Nobody knows how old it is by a clock that was set back.
     const ageMs = Math.abs(this.#context.now().getTime() - Date.parse(since));
@@ -167,12 +157,23 @@ export class Replicator {
 
   /** @returns true when it ended because it was asked to. */
   async #follow(): Promise<boolean> {
-    const { folder, databasePath } = this.#options;
-    const { signal, now } = this.#context;
+    const { folder } = this.#options;
+    const { signal } = this.#context;
     makePrivateFolder(folder);
     using _lock = await takeReplicatorLock(this.#options, { waitMs: this.#options.intervalMs, signal });
     this.#status.tell({ phase: 'starting', pause: null });
     this.#stream.prepare();
+    try {
+      return await this.#captureLocked();
+    } finally {
+      // The database is let go, and nobody else ships from this folder yet.
+      if (signal.aborted) await this.#endShipping();
+    }
+  }
+
+  async #captureLocked(): Promise<boolean> {
+    const { folder, databasePath } = this.#options;
+    const { signal, now } = this.#context;
     using database = new FollowedDatabase(databasePath);
     const limits = new LogLimits(database);
     limits.refuseLong();
@@ -204,7 +205,7 @@ export class Replicator {
     const { newest } = this.#stream;
     const first = { txid, at: new Date(0), tag: newTag(), state: 0n, sums: null };
     if (newest === null || newest.header.tag === 0) {
-      const above = await this.#shipping.highestThere();
+      const above = await this.#shipping.highestThere(signal);
       const begin = { ...first, txid: above > txid ? above : txid };
       return await this.#rebase(database, begin, fault && 'segments are missing');
     }
@@ -271,18 +272,19 @@ export class Replicator {
         this.#wasReplaced(database);
         return false;
       }
-      const flushes: Flush[] = [];
+      let flushes: ReturnType<Flushes['take']> = [];
       let lookedMs = performance.now();
       let isAside = false;
       try {
         await this.backups.serve(capture, signal);
-        flushes.push(...this.#flushes.splice(0));
+        flushes = this.#flushes.take();
         lookedMs = performance.now();
         const lookedAt = now();
         await this.#markPending(capture);
         const segment = await capture.capture(signal);
         this.#ship();
-        for (const { resolve } of flushes.splice(0)) resolve(capturedBy(capture));
+        for (const { resolve } of flushes) resolve(capturedBy(capture));
+        flushes = [];
         await checkpoints.look(signal);
         this.#tellCaught(capture, lookedAt, limits.look(), upkeep);
         this.#noteWitness(witness.look(capture), database);
@@ -292,19 +294,26 @@ export class Replicator {
         isAside = segment === null && (await checkpoints.standAside(signal));
         if (segment === null) watcher.listen();
       } catch (error) {
-        this.#flushes.unshift(...flushes);
+        this.#flushes.putBack(flushes);
         if (!(error instanceof Lost)) throw error;
         if (error instanceof NotCaptured) this.#faults.noteStream(streamUntrue(error.page, database.path));
         // Opened anew, the position is proven once more or the database is read.
         this.#lost = error.message;
         return false;
       }
-      if (this.#flushes.length > 0 || this.backups.areWanted) continue;
+      if (this.#flushes.areWanted || this.backups.areWanted) continue;
       // Somebody may wait for the next step.
       if (isAside) await this.#sleep(Math.min(ASIDE_MS, intervalMs));
       else await this.#sleep(watcher.isListening ? intervalMs : intervalMs - (performance.now() - lookedMs));
     }
     return true;
+  }
+
+  /** A last flush; what is not there then is shipped at the next start. */
+  async #endShipping(): Promise<void> {
+    await this.#shipping.end(this.#stream.newest?.maxTxid ?? null, this.#options.shipMs ?? 0);
+    this.#status.tell({ targets: this.#shipping.shipped });
+    if (this.#stream.newest !== null) this.#status.writeNow();
   }
 
   /** Whatever was captured, merged or removed since. */
@@ -348,6 +357,7 @@ export class Replicator {
     if (pending.length === 0) return;
     await capture.capture(signal);
     await nameMoment(folder, pending, bookmarkOf(capture.head.txid), signal);
+    this.#shipping.wake();
   }
 
   /** A last capture; then what proves at the next start that nothing was missed. */
@@ -381,18 +391,7 @@ export class Replicator {
   }
 
   async #sleep(ms: number): Promise<void> {
-    if (this.#flushes.length > 0 && this.#status.now.phase === 'capturing') return;
+    if (this.#flushes.areWanted && this.#status.now.phase === 'capturing') return;
     await this.#sleeper.sleep(ms, this.#context.signal);
-  }
-
-  #refuseFlushes(error: BackupError): void {
-    for (const { reject } of this.#flushes.splice(0)) reject(error);
-  }
-
-  #notCapturing(): BackupError {
-    const { phase, error } = this.#status.now;
-    return new BackupError('NOT_DURABLE', `commits are not captured now (${error?.message ?? phase})`, {
-      hint: error?.hint ?? 'See the status of the stream; `velist-backup resume` ends a pause.',
-    });
   }
 }

@@ -8,17 +8,20 @@
  * An object of somebody else under our next name ends the shipping to that target: there is another writer.
  */
 import { statSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { BackupError, errnoCode, type ErrorBody } from '../../words/errors.ts';
-import { openTarget, type TargetAccess, type TargetStore } from '../store/kinds.ts';
+import { BackupError, type ErrorBody } from '../../words/errors.ts';
+import { addressOf, lifecycleDaysOf, openTarget, type TargetAccess, type TargetStore } from '../store/kinds.ts';
 import { isJudgedOurs, isSameAs } from './judge-target.ts';
-import { planKeep } from './keep.ts';
-import { inOrder, type LocalSegment, type LocalStream } from './local-stream.ts';
+import { isFreshStart } from './keep.ts';
+import type { LocalSegment, LocalStream } from './local-stream.ts';
 import { markedTxids, readableMarks } from './marks.ts';
 import { Outbox } from './outbox.ts';
 import { planStream, SNAPSHOT_LEVEL } from './plan.ts';
-import { listSegments, type RemoteSegment } from './remote-segments.ts';
+import { planRemoval } from './remote-retention.ts';
+import { RemoteLedger } from './remote-ledger.ts';
+import { listSegments } from './remote-segments.ts';
 import { bookmarkOf } from './segment.ts';
+import { ShipLane } from './ship-lane.ts';
+import { type PlaceNews, ShipPlace, type ShipWriter } from './ship-place.ts';
 import { marksKey, segmentKey } from './stream-keys.ts';
 
 export interface ShipTarget {
@@ -27,8 +30,8 @@ export interface ShipTarget {
   readonly prefix: string;
   /** Nothing plain leaves the machine where there are any. */
   readonly recipients: readonly string[];
-  /** False where a rule of the bucket removes what is old. */
-  readonly mayRemove: boolean;
+  /** Left out where nobody else can write there. */
+  readonly writer?: ShipWriter;
 }
 
 /** What a target holds of the stream. */
@@ -53,51 +56,82 @@ export interface ShipperContext {
   readonly onNews: () => void;
   /** What was captured up to now cannot follow what lies there: all pages are to be captured, above that TXID. */
   readonly onVoid: (txid: bigint) => void;
+  readonly onPlace: (target: string, news: PlaceNews) => void;
   /** Nothing is removed while the stream is in doubt. */
   readonly isInDoubt: () => boolean;
+  readonly open?: (target: ShipTarget) => TargetStore;
 }
 
-const RETRY_MS = 1_000;
-const RETRY_MS_MAX = 60_000;
+/** The lanes. */
+const [NEXT, COARSER] = [0, 1] as const;
 const TIDY_EVERY_MS = 10 * 60_000;
+/** Where a rule of the bucket removes what is old, also what an idle stream still needs. */
+const LIST_EVERY_MS = 60 * 60_000;
+/** They last; whoever is there is asked no more often than needed. */
+const OTHERS: ReadonlySet<BackupError['code']> = new Set(['FOREIGN_PLACE', 'PLACE_TAKEN', 'CLONED']);
+const OTHERS_MS_MAX = 5 * 60_000;
 
 export class Shipper {
   readonly target: ShipTarget;
   readonly #context: ShipperContext;
   readonly #store: TargetStore;
+  readonly #place: ShipPlace;
   readonly #outbox: Outbox;
   readonly #abort = new AbortController();
-  /** By level and TXIDs; null until the target was listed and judged. */
-  #there: Map<string, RemoteSegment> | null = null;
-  #judging: Promise<void> | null = null;
+  readonly #isLeftToBucket: boolean;
+  /** Null until the target was listed and judged. */
+  #there: RemoteLedger | null = null;
+  #listedMs = 0;
+  #preparing: Promise<void> | null = null;
   /** The highest TXID that lay there and is not of this line; what follows begins above it. */
   #floor = 0n;
-  #reached: { readonly txid: bigint; readonly at: Date } | null = null;
-  #error: BackupError | null = null;
-  #isTaken = false;
+  #reached: { readonly txid: bigint; readonly at: Date | null } | null = null;
+  /** The failure of each lane, until a step of it succeeds. */
+  readonly #errors: (BackupError | null)[] = [null, null];
+  #taken: BackupError | null = null;
   #tidyAtMs = 0;
-  #marks = '';
-  #wakes: (() => void)[] = [];
-  readonly #lanes: readonly Promise<void>[];
+  #marks = '[]';
+  readonly #lanes: readonly ShipLane[];
 
   constructor(target: ShipTarget, context: ShipperContext) {
     this.target = target;
     this.#context = context;
+    const { name, prefix, recipients, writer = null } = target;
     // A lock or a cheaper class is for what is kept long; segments are small, many, and merged away.
     const access = target.access.kind === 's3' ? { ...target.access, storageClass: null } : target.access;
-    this.#store = openTarget(access, target.prefix);
-    this.#outbox = new Outbox(context.stream.folder, target);
-    this.#lanes = [this.#run(() => this.#sendNext()), this.#run(() => this.#sendCoarser())];
+    this.#isLeftToBucket = lifecycleDaysOf(access) !== null;
+    this.#store = context.open?.(target) ?? openTarget(access, prefix);
+    this.#outbox = new Outbox(context.stream.folder, { name, recipients, place: addressOf(access, prefix) });
+    const { signal } = this.#abort;
+    const onNews = (news: PlaceNews) => context.onPlace(name, news);
+    this.#place = new ShipPlace({ name, access, prefix, store: this.#store, signal, now: context.now, onNews }, writer);
+    const txid = this.#outbox.reached;
+    if (txid !== null) this.#reached = { txid, at: null };
+    const lane = (index: number, step: () => Promise<boolean>) => {
+      const onFailed = (error: BackupError) => this.#note(index, error);
+      const done = async () => {
+        const isMore = (await this.#prepare()) && (await step());
+        if (this.#errors[index] !== null) this.#note(index, null);
+        return isMore;
+      };
+      return new ShipLane(done, { signal, onFailed, delayMs: (error) => this.#delayMs(error) });
+    };
+    this.#lanes = [lane(NEXT, () => this.#sendNext()), lane(COARSER, () => this.#sendCoarser())];
   }
 
-  /** Something was captured or merged. */
+  /** The same target goes on; who we are there may be known better by now. */
+  set writer(writer: ShipWriter | undefined) {
+    this.#place.writer = writer ?? null;
+  }
+
+  /** Something was captured, merged or named. */
   wake(): void {
-    for (const wake of this.#wakes.splice(0)) wake();
+    for (const lane of this.#lanes) lane.wake();
   }
 
   /** All up to that moment can be restored from there. */
   holds(txid: bigint): boolean {
-    return this.#reached !== null && this.#reached.txid >= txid && !this.isAbove(txid);
+    return this.#there !== null && this.#reached !== null && this.#reached.txid >= txid && !this.isAbove(txid);
   }
 
   /** A moment of another line has that TXID there: what was captured under it comes again under a higher one. */
@@ -107,100 +141,78 @@ export class Shipper {
 
   /** Why it does not go on, as far as is known. */
   get error(): BackupError | null {
-    return this.#error;
+    return this.#taken ?? this.#errors[NEXT] ?? this.#errors[COARSER] ?? null;
+  }
+
+  /** Somebody else has the place, or writes there: waiting helps nobody. */
+  get isStopped(): boolean {
+    return this.#taken !== null || this.#errors.some((error) => error !== null && OTHERS.has(error.code));
   }
 
   get shipped(): Shipped {
-    const there = [...(this.#there?.values() ?? [])];
-    const txid = this.#reached?.txid ?? 0n;
-    const waiting = this.#context.stream.segments.filter(({ level, maxTxid }) => level === 0 && maxTxid > txid);
-    const oldest = there.filter(({ level }) => level === SNAPSHOT_LEVEL).toSorted(inOrder)[0];
+    const reached = this.#reached;
+    const waiting = waitingAfter(reached?.txid ?? 0n, this.#context.stream.segments);
     return {
       name: this.target.name,
-      bookmark: this.#reached && bookmarkOf(this.#reached.txid),
-      at: this.#reached?.at.toISOString() ?? null,
-      oldestAt: oldest?.at.toISOString() ?? null,
-      behindSince: waiting[0]?.at.toISOString() ?? null,
-      waitingBytes: waiting.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
-      sizeBytes: this.#there && there.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
-      error: this.#error?.toJSON() ?? null,
+      bookmark: reached && bookmarkOf(reached.txid),
+      at: reached?.at?.toISOString() ?? null,
+      oldestAt: this.#there?.oldestAt?.toISOString() ?? null,
+      behindSince: waiting.since?.toISOString() ?? null,
+      waitingBytes: waiting.sizeBytes,
+      sizeBytes: this.#there?.sizeBytes ?? null,
+      error: this.error?.toJSON() ?? null,
     };
   }
 
   /** Ends at once; what is on its way is cut off, and sent again by the next one. */
   async stop(): Promise<void> {
     this.#abort.abort();
-    this.wake();
-    await Promise.allSettled(this.#lanes);
+    await Promise.allSettled(this.#lanes.map(({ ended }) => ended));
     this.#store.close();
   }
 
   /** The highest TXID that lies there. @throws BackupError as the target. */
   async highestThere(): Promise<bigint> {
     const segments = await listSegments(this.#store, this.target.access.kind, { signal: this.#abort.signal });
-    return highestOf(segments);
+    return new RemoteLedger(segments).highest;
   }
 
-  /** @param step does one thing, and answers whether there was any. */
-  async #run(step: () => Promise<boolean>): Promise<void> {
-    const { signal } = this.#abort;
-    let delayMs = RETRY_MS;
-    // What begins is to be known before the first step.
-    await Promise.resolve();
-    while (!signal.aborted) {
-      try {
-        if (this.#isTaken || this.#context.stream.segments.length === 0) {
-          await this.#sleep();
-          continue;
-        }
-        await this.#judge();
-        const isMore = await step();
-        delayMs = RETRY_MS;
-        if (!isMore) await this.#sleep();
-      } catch (error) {
-        if (signal.aborted) return;
-        // A segment that was merged away meanwhile has its place taken by a coarser one.
-        if (errnoCode(error) === 'ENOENT') continue;
-        this.#fail(BackupError.from(error));
-        await sleep(delayMs * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => {});
-        delayMs = Math.min(2 * delayMs, RETRY_MS_MAX);
-      }
-    }
-  }
-
-  #fail(error: BackupError): void {
-    this.#error = error;
-    this.#isTaken = error.code === 'STREAM_TAKEN';
+  #note(lane: number, error: BackupError | null): void {
+    this.#errors[lane] = error;
+    // The target answers again.
+    if (error === null) for (const one of this.#lanes) one.hurry();
+    if (error?.code === 'STREAM_TAKEN') this.#taken = error;
     this.#context.onNews();
   }
 
-  async #sleep(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.#wakes.push(resolve);
-      if (this.#abort.signal.aborted) this.wake();
-    });
+  #delayMs({ code }: BackupError): number {
+    return OTHERS.has(code) ? Math.min(this.#place.everyMs ?? 0, OTHERS_MS_MAX) : 0;
   }
 
-  /** Lists the target once, and finds out whether what is captured here follows what lies there. Both lanes wait for it. */
-  async #judge(): Promise<void> {
-    if (this.#there !== null) return;
-    this.#judging ??= this.#listAndJudge().finally(() => {
-      this.#judging = null;
+  /** Answers whether anything may be sent. Both lanes wait for it. */
+  async #prepare(): Promise<boolean> {
+    if (this.#taken !== null || this.#context.stream.segments.length === 0) return false;
+    this.#preparing ??= this.#holdAndJudge().finally(() => {
+      this.#preparing = null;
     });
-    await this.#judging;
+    await this.#preparing;
+    return true;
   }
 
-  async #listAndJudge(): Promise<void> {
+  /** Takes the place, lists it once, and finds out whether what is captured here follows what lies there. */
+  async #holdAndJudge(): Promise<void> {
+    const isNew = await this.#place.hold();
+    const isOld = this.#isLeftToBucket && performance.now() - this.#listedMs >= LIST_EVERY_MS;
+    if (this.#there !== null && !isNew && !isOld) return;
     const { signal } = this.#abort;
-    const { kind } = this.target.access;
-    const listed = await listSegments(this.#store, kind, { signal });
+    const listed = await listSegments(this.#store, this.target.access.kind, { signal });
     const { segments } = this.#context.stream;
     const plan = planStream({ latest: true }, { segments: listed, bases: [] });
     const isOurs = await isJudgedOurs(this.#store, listed, { segments, outbox: this.#outbox, signal });
-    if (isOurs && plan.outcome === 'found') this.#reached = { txid: plan.txid, at: plan.at };
-    else this.#floor = highestOf(listed);
-    this.#there = new Map(listed.map((one) => [keyOf(one), one]));
-    this.#error = null;
+    this.#reached = isOurs && plan.outcome === 'found' ? { txid: plan.txid, at: plan.at } : null;
+    this.#there = new RemoteLedger(listed);
+    this.#floor = isOurs ? 0n : this.#there.highest;
+    this.#listedMs = performance.now();
     this.#context.onNews();
   }
 
@@ -222,33 +234,51 @@ export class Shipper {
       if (this.#reached === null) this.#context.onVoid(this.#floor);
       return false;
     }
+    if (this.#reached === null && next.maxTxid === this.#floor + 1n && this.#floor > 0n) await this.#sendFence(next);
     await this.#send(next);
     this.#reached = { txid: next.maxTxid, at: next.at };
     this.#outbox.noteReached(next.maxTxid);
-    this.#error = null;
     this.#context.onNews();
+    this.#lanes[COARSER]?.wake();
     return true;
+  }
+
+  /**
+   * Takes the next name of whoever captured there before, first of all: should it still run, it meets that and ends. All
+   * pages as they were captured lead on from whatever its newest moment is.
+   */
+  async #sendFence({ maxTxid }: LocalSegment): Promise<void> {
+    const captured = this.#context.stream.segments.find((one) => one.level === 0 && one.maxTxid === maxTxid);
+    if (captured) await this.#send(captured);
   }
 
   /** What is merged is copied as it is, once all that it covers is there. */
   async #sendCoarser(): Promise<boolean> {
-    if (this.#reached === null) return false;
+    const there = this.#there;
+    if (this.#reached === null || there === null) return false;
     const { txid } = this.#reached;
-    const there = this.#there ?? new Map<string, RemoteSegment>();
-    const from = [...there.values()].find(({ level }) => level === SNAPSHOT_LEVEL)?.maxTxid ?? txid;
-    // Litestream reads the newest moment off level 0, so that level begins where all pages were captured.
-    const isDue = ({ level, maxTxid }: LocalSegment) => (level === 0 ? maxTxid === from : maxTxid > from);
-    const next = this.#context.stream.segments.find(
-      (one) => one.maxTxid <= txid && isDue(one) && !there.has(keyOf(one)),
-    );
-    if (next) await this.#send(next);
+    const { segments } = this.#context.stream;
+    const from = there.firstWholeTxid ?? txid;
+    // Before that another line may have been captured here, of a machine that was set back.
+    const start = segments.findLast(isFreshStart)?.maxTxid ?? 0n;
+    // Litestream reads the newest moment off level 0, also where all pages led there.
+    const isDue = ({ level, minTxid, maxTxid }: LocalSegment) =>
+      level === 0
+        ? maxTxid === txid && there.newestCaptured < txid
+        : maxTxid > from && (level === SNAPSHOT_LEVEL ? maxTxid : minTxid) >= start;
+    const next = segments.find((one) => one.maxTxid <= txid && isDue(one) && !there.has(one));
+    if (next) {
+      await this.#send(next);
+      this.#context.onNews();
+      return true;
+    }
     await this.#sendMarks();
-    await this.#tidy();
-    if (next) this.#context.onNews();
-    return next !== undefined;
+    await this.#tidy(there);
+    return false;
   }
 
   async #send(segment: LocalSegment): Promise<void> {
+    if (this.#there?.has(segment)) return;
     const { signal } = this.#abort;
     const isSealed = this.target.recipients.length > 0;
     const key = segmentKey(this.target.access.kind, { ...segment, isSealed });
@@ -263,43 +293,53 @@ export class Shipper {
       if (!(await isSameAs(this.#store, key, file, signal))) throw taken(key, this.#store.place, error);
     }
     const { level, minTxid, maxTxid, at, header } = segment;
-    const stored = { level, minTxid, maxTxid, at, path: key, sizeBytes, isSealed, header };
-    this.#there?.set(keyOf(segment), stored);
+    this.#there?.add({ level, minTxid, maxTxid, at, path: key, sizeBytes, isSealed, header });
     this.#outbox.sent(file);
   }
 
   async #sendMarks(): Promise<void> {
     const { folder } = this.#context.stream;
     const text = JSON.stringify(readableMarks(folder).filter(({ bookmark }) => bookmark !== null));
-    if (text === (this.#marks || '[]')) return;
+    if (text === this.#marks) return;
     const isSealed = this.target.recipients.length > 0;
     await this.#store.put(marksKey({ isSealed }), this.#outbox.sealed(text), { signal: this.#abort.signal });
     this.#marks = text;
   }
 
   /** Removes what a coarser segment there covers, by the same rule as here. */
-  async #tidy(): Promise<void> {
+  async #tidy(there: RemoteLedger): Promise<void> {
     const { now, windowsMs, isInDoubt, stream } = this.#context;
-    if (!this.target.mayRemove || this.#there === null || isInDoubt() || performance.now() < this.#tidyAtMs) return;
+    if (isInDoubt() || performance.now() < this.#tidyAtMs) return;
     this.#tidyAtMs = performance.now() + TIDY_EVERY_MS;
-    const policy = { windowsMs, bytesMax: Number.POSITIVE_INFINITY };
+    this.#outbox.sweep(stream.segments);
+    if (this.#isLeftToBucket) return;
     const marks = markedTxids(readableMarks(stream.folder));
-    const { remove } = planKeep([...this.#there.values()].toSorted(inOrder), marks, policy, now());
+    const remove = planRemoval(there.segments, { marks, windowsMs, now: now() });
     if (remove.length === 0) return;
+    await this.#place.confirm();
     const keys = remove.map(({ path }) => path);
     const failures = await this.#store.deleteMany(keys, { signal: this.#abort.signal });
     // What may not be removed there stays, and nothing is lost by that.
     const left = new Set(failures.map(({ key }) => key));
-    for (const one of remove) if (!left.has(one.path)) this.#there.delete(keyOf(one));
+    there.remove(remove.filter(({ path }) => !left.has(path)));
+    this.#context.onNews();
   }
 }
 
-function keyOf({ level, minTxid, maxTxid }: Pick<RemoteSegment, 'level' | 'minTxid' | 'maxTxid'>): string {
-  return `${level}/${minTxid}-${maxTxid}`;
-}
-
-function highestOf(segments: readonly { readonly maxTxid: bigint }[]): bigint {
-  return segments.reduce((most, { maxTxid }) => (maxTxid > most ? maxTxid : most), 0n);
+/** What was captured, or merged, and lies behind that moment. */
+function waitingAfter(
+  txid: bigint,
+  segments: readonly LocalSegment[],
+): { readonly since: Date | null; readonly sizeBytes: number } {
+  let since: Date | null = null;
+  let sizeBytes = 0;
+  // Asked at each step: no list is made.
+  for (const { level, maxTxid, at, sizeBytes: bytes } of segments) {
+    if (level === SNAPSHOT_LEVEL || maxTxid <= txid) continue;
+    if (since === null || at < since) since = at;
+    if (level === 0) sizeBytes += bytes;
+  }
+  return { since, sizeBytes };
 }
 
 function taken(key: string, place: string, cause: unknown): BackupError {

@@ -24,7 +24,7 @@ const windowsMs = [HOUR_MS, 24 * HOUR_MS, 7 * 24 * HOUR_MS, 30 * 24 * HOUR_MS];
 function newTarget(recipients: readonly string[] = [], name = 'nas'): ShipTarget & { readonly path: string } {
   const path = scratch();
   writeFileSync(join(path, FOLDER_MARK), '');
-  return { name, access: { kind: 'folder', path }, prefix: 'app', recipients, mayRemove: true, path };
+  return { name, access: { kind: 'folder', path }, prefix: 'app', recipients, path };
 }
 
 /** Where the stream lies there: the layout is that of a stream here. */

@@ -18,8 +18,10 @@ export class Shipping {
   #shippers: readonly Shipper[] = [];
   #waiters: Waiter[] = [];
   #ending: Promise<void> = Promise.resolve();
+  #last: readonly Shipped[] | null = null;
+  readonly #told = Promise.withResolvers<void>();
 
-  constructor(context: Omit<ShipperContext, 'onNews'> & { readonly onNews: () => void }) {
+  constructor(context: ShipperContext) {
     const onNews = () => {
       this.#serve();
       context.onNews();
@@ -29,9 +31,14 @@ export class Shipping {
 
   /** Those that stay as they are go on; the others end, or begin. */
   setTargets(targets: readonly ShipTarget[]): void {
+    this.#told.resolve();
     const before = this.#shippers;
-    const kept = (target: ShipTarget) => before.find((one) => isDeepStrictEqual(one.target, target));
-    this.#shippers = targets.map((target) => kept(target) ?? new Shipper(target, this.#context));
+    this.#shippers = targets.map((target) => {
+      const kept = before.find((one) => isSamePlace(one.target, target));
+      if (kept === undefined) return new Shipper(target, this.#context);
+      kept.writer = target.writer;
+      return kept;
+    });
     const gone = before.filter((one) => !this.#shippers.includes(one));
     this.#ending = Promise.all([this.#ending, ...gone.map((one) => one.stop())]).then(() => {});
     this.#context.onNews();
@@ -41,14 +48,16 @@ export class Shipping {
     for (const one of this.#shippers) one.wake();
   }
 
+  /** As it was at the end, after that. */
   get shipped(): readonly Shipped[] {
-    return this.#shippers.map(({ shipped }) => shipped);
+    return this.#last ?? this.#shippers.map(({ shipped }) => shipped);
   }
 
   /** The highest TXID at any target, as far as they answer in time: what begins anew begins above it. */
-  async highestThere(): Promise<bigint> {
+  async highestThere(signal: AbortSignal): Promise<bigint> {
+    const late = sleep(LOOK_MS, 0n, { ref: false, signal }).catch(() => 0n);
+    await Promise.race([this.#told.promise, late]);
     const answers = this.#shippers.map((one) => one.highestThere().catch(() => 0n));
-    const late = sleep(LOOK_MS, 0n, { ref: false });
     const found = await Promise.all(answers.map((answer) => Promise.race([answer, late])));
     return found.reduce((most, txid) => (txid > most ? txid : most), 0n);
   }
@@ -82,24 +91,30 @@ export class Shipping {
     );
   }
 
-  /** A last flush, for so long at most. */
+  /** A last flush, for so long at most. What is not there then is shipped by the next one. */
   async end(txid: bigint | null, timeoutMs: number): Promise<void> {
+    if (this.#last !== null) return;
     if (txid !== null && timeoutMs > 0) await this.durable(txid, null, timeoutMs).catch(() => false);
+    this.#last = this.shipped;
     this.setTargets([]);
     await this.#ending;
   }
 
-  /** Whoever waits for what is there by now goes on. */
+  /** Those who wait for what is there by now go on. */
   #serve(): void {
     for (const { txid, names, resolve } of this.#waiters) {
       const isThere = (name: string) => this.#shippers.some((one) => one.target.name === name && one.holds(txid));
-      // Another writer is there for good, or another line.
+      // Another writer is there, or another line.
       const isLost = this.#shippers.some(
-        (one) => names.includes(one.target.name) && (one.error?.code === 'STREAM_TAKEN' || one.isAbove(txid)),
+        (one) => names.includes(one.target.name) && (one.isStopped || one.isAbove(txid)),
       );
       if (isLost || names.every(isThere)) resolve();
     }
   }
+}
+
+function isSamePlace({ writer: _one, ...one }: ShipTarget, { writer: _other, ...other }: ShipTarget): boolean {
+  return isDeepStrictEqual(one, other);
 }
 
 function notDurable(reasons: readonly string[]): BackupError {

@@ -12,7 +12,7 @@ export class ToldStatus {
   };
   #toldMs = 0;
   #writtenMs = 0;
-  #writtenBookmark: string | null = null;
+  #written = '';
 
   /** What a process before this one left untrue still is, and what it captured was captured. */
   constructor(folder: string, onStatus: (status: StreamStatus) => void) {
@@ -54,17 +54,20 @@ export class ToldStatus {
     this.#write(before);
   }
 
-  /** For other processes: what changed, and the newest moment now and then. */
+  /** For other processes: what changed, and the newest moment here and at the targets now and then. */
   #write(before: StreamStatus): void {
-    const newsOf = ({ phase, error, untrue, damage, rebased, warnings }: StreamStatus) =>
-      JSON.stringify([phase, error?.message, untrue, damage, rebased?.at, warnings.length]);
-    const isDue = performance.now() - this.#writtenMs >= TELL_MS && this.#now.bookmark !== this.#writtenBookmark;
+    const newsOf = ({ phase, error, untrue, damage, rebased, warnings, targets }: StreamStatus) =>
+      JSON.stringify([
+        ...[phase, error?.message, untrue, damage, rebased?.at, warnings.length],
+        targets.map(({ name, error: why }) => [name, why?.message]),
+      ]);
+    const isDue = performance.now() - this.#writtenMs >= TELL_MS && momentsOf(this.#now) !== this.#written;
     if (isDue || newsOf(before) !== newsOf(this.#now)) this.writeNow();
   }
 
   writeNow(): void {
     this.#writtenMs = performance.now();
-    this.#writtenBookmark = this.#now.bookmark;
+    this.#written = momentsOf(this.#now);
     try {
       writeStatus(this.#folder, this.#now);
     } catch {
@@ -76,4 +79,12 @@ export class ToldStatus {
 /** It was found at fault, and had no time to begin anew. */
 function isStreamUntrueStill(told: StreamStatus | null): boolean {
   return told?.untrue?.at === 'stream' && (told.rebased?.at ?? '') < told.untrue.since;
+}
+
+/** Here, and at each target. */
+function momentsOf({ bookmark, targets }: StreamStatus): string {
+  return JSON.stringify([
+    bookmark,
+    targets.map((target) => [target.name, target.bookmark, target.behindSince === null]),
+  ]);
 }

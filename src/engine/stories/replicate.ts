@@ -5,7 +5,9 @@
 import type { ErrorBody } from '../../words/errors.ts';
 import { BackupError } from '../../words/errors.ts';
 import type { LogEnd } from '../replication/capture.ts';
-import { type FollowOptions, Replicator } from '../replication/replicator.ts';
+import type { FollowOptions } from '../replication/follow-options.ts';
+import { Replicator } from '../replication/replicator.ts';
+import type { PlaceNews } from '../replication/ship-place.ts';
 import type { ShipTarget } from '../replication/shipper.ts';
 import type { StreamStatus } from '../replication/status.ts';
 
@@ -35,6 +37,8 @@ export type ReplicateOrder =
 
 export type ReplicateNews =
   | { readonly type: 'status'; readonly id: string; readonly status: StreamStatus }
+  /** Whose a target is, and who writes there. */
+  | { readonly type: 'place'; readonly id: string; readonly target: string; readonly news: PlaceNews }
   /** Its last capture is done, and its database is let go. */
   | { readonly type: 'left'; readonly id: string }
   | { readonly type: 'flushed'; readonly call: number; readonly bookmark: string; readonly at: string }
@@ -120,6 +124,7 @@ function follow({ id, ...options }: Extract<ReplicateOrder, { type: 'follow' }>,
     signal: abort.signal,
     now: () => new Date(),
     onStatus: (status) => send({ type: 'status', id, status }),
+    onPlace: (target, news) => send({ type: 'place', id, target, news }),
   });
   return { replicator, abort, ended: replicator.run() };
 }

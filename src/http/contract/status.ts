@@ -13,6 +13,7 @@ export const verdictCode = z.enum([
   'foreign-place',
   'stalled',
   'not-captured',
+  'behind',
   'other-writer',
   'cloned',
   'none',
@@ -88,6 +89,23 @@ const continuous = z.object({
       ...{ bookmark: z.string().nullable(), moment: time.nullable() },
     })
     .nullable(),
+  /** What each target that is on holds of it. */
+  targets: z.array(
+    z.object({
+      name: targetName,
+      /** The newest moment that can be restored from there. */
+      bookmark: z.string().nullable(),
+      ...{ at: time.nullable(), oldestAt: time.nullable() },
+      /** When the oldest commit was captured that is not there; null when all are. */
+      behindSince: time.nullable(),
+      waitingBytes: z.number(),
+      /** Null until it was listed. */
+      sizeBytes: z.number().nullable(),
+      error: errorBody.nullable(),
+    }),
+  ),
+  /** A target that is behind for longer turns the verdict. */
+  maxLagSeconds: z.number(),
   warnings: z.array(z.string()),
   /** Why commits are not captured; null when they are. */
   concern: z.string().nullable(),

@@ -273,3 +273,13 @@ export function notCapturedWords({ status }: Known): Words {
     actions: ['backup'],
   };
 }
+
+export function behindWords({ status }: Known): Words {
+  return {
+    icon: 'cloud-off',
+    headline: 'Commits wait for a target',
+    say: [`${status.verdict.detail ?? ''} They are captured on this machine, and shipped as soon as that is possible.`],
+    facts: [],
+    actions: [],
+  };
+}

@@ -25,6 +25,7 @@ import {
   diskLowWords,
   lastFailedWords,
   notCapturedWords,
+  behindWords,
   offWords,
   s3WaitingWords,
   stalledWords,
@@ -70,6 +71,8 @@ function wordsOf(known: Known): VerdictWords {
       return { tone, ...stalledWords(known) };
     case 'not-captured':
       return { tone, ...notCapturedWords(known) };
+    case 'behind':
+      return { tone, ...behindWords(known) };
     case 'foreign-place':
       return { tone, ...foreignWords(known) };
     case 'other-writer':

@@ -16,14 +16,20 @@ import { BackupError } from '../../words/errors.ts';
 import type { TargetName } from '../../words/target-word.ts';
 import { currentActor } from '../audit/actor.ts';
 import type { ServiceContext } from '../context.ts';
-import type { ContinuousStatus } from '../model.ts';
+import { type ContinuousStatus, type Shown, shown } from './continuous-status.ts';
 import type { JobAsked } from '../runs/jobs.ts';
-import type { MomentsAsked } from '../service-port.ts';
+import type { DurableAsked, MomentsAsked } from '../service-port.ts';
+import type { RemoteTargets } from '../targets/remote-targets.ts';
 import { type MomentFile, type MomentSource, type NewestMoment, newestMomentOf } from './moment-source.ts';
 import { type ContinuousOptions, Replication } from './replication.ts';
+import { ShipTargets, shippingNews, unshippedTexts } from './ship-targets.ts';
 
 /** A replicator gives a sign of life every five seconds. */
 const SILENT_MS = 20_000;
+/** How much of a stop may pass by waiting for targets; the last capture comes first. */
+const SHIP_SHARE = 0.75;
+const DURABLE_MS = 30_000;
+const MAX_LAG_SECONDS = 60;
 const MARK_WAIT_MS = 15_000;
 
 /** A backup in the making, which is to hold exactly a captured moment. */
@@ -44,17 +50,22 @@ export class Continuous implements MomentSource {
   readonly #context: ServiceContext;
   readonly #options: ContinuousOptions | null;
   readonly #replication: Replication;
+  readonly #shipping: ShipTargets;
   #id: string | null = null;
+  /** Where it was told last to ship to. */
+  #told = '';
+  #telling: Promise<void> = Promise.resolve();
   #startedAtMs = 0;
   #status: StreamStatus | null = null;
   #heardAtMs: number | null = null;
   #down: BackupError | null = null;
 
-  constructor(context: ServiceContext) {
+  constructor(context: ServiceContext, remotes: () => RemoteTargets) {
     const { continuous = null, replication, jobEnvironment } = context.options;
     this.#context = context;
     this.#options = continuous;
     this.#replication = replication ?? new Replication(jobEnvironment);
+    this.#shipping = new ShipTargets(context, remotes);
   }
 
   /** Where the stream lies, whether it is captured now or was once. */
@@ -80,13 +91,38 @@ export class Continuous implements MomentSource {
   start(): void {
     if (this.#options === null || this.#id !== null) return;
     const { intervalMs, windowsMs, bytesMax, stopMs } = this.#options;
+    const databasePath = this.#context.database.path;
     this.#startedAtMs = performance.now();
-    [this.#status, this.#heardAtMs, this.#down] = [null, null, null];
+    [this.#status, this.#heardAtMs, this.#down, this.#told] = [null, null, null, ''];
     this.#id = this.#replication.follow(
-      { databasePath: this.#context.database.path, folder: this.folder, intervalMs, windowsMs, bytesMax },
-      { onStatus: (status) => this.#hear(status), onDown: (error) => this.#noteDown(error) },
+      {
+        ...{ databasePath, folder: this.folder, intervalMs, windowsMs, bytesMax },
+        ...{ targets: 'later', shipMs: SHIP_SHARE * stopMs },
+      },
+      {
+        onStatus: (status) => this.#hear(status),
+        onPlace: (target, news) => this.#shipping.hear(target, news),
+        onDown: (error) => this.#noteDown(error),
+      },
       { stopMs },
     );
+    void this.targetsChanged();
+  }
+
+  /** Tells the replicator where to ship to, if that is new. */
+  async targetsChanged(): Promise<void> {
+    this.#telling = this.#telling.then(() => this.#tellTargets());
+    await this.#telling;
+  }
+
+  async #tellTargets(): Promise<void> {
+    if (this.#id === null) return;
+    const targets = await this.#shipping.read();
+    // What we say of ourselves there changes with each upload, and what is shipped does not.
+    const told = JSON.stringify(targets.map(({ writer: _writer, ...target }) => target));
+    if (told === this.#told || this.#id === null) return;
+    this.#told = told;
+    this.#replication.setTargets(this.#id, targets);
   }
 
   /** Resolves when the last commits are captured, or the time for it is over. */
@@ -94,6 +130,7 @@ export class Continuous implements MomentSource {
     if (this.#id === null || this.#options === null) return;
     await this.#replication.leave(this.#id, { waitMs: this.#options.stopMs });
     this.#id = null;
+    for (const text of unshippedTexts(this.#status?.targets ?? [])) this.#context.log('warn', text);
   }
 
   /** Null where continuous backup is off. */
@@ -103,7 +140,9 @@ export class Continuous implements MomentSource {
       this.#id === null
         ? this.#elsewhere()
         : { ...shown(this.#status ?? notYet, this.#down), concern: this.#concern() };
-    return { ...status, concern: status.concern ?? untrueBackupText(this.folder), drill: this.#lastDrill() };
+    const { maxLagSeconds = MAX_LAG_SECONDS } = this.#options;
+    const concern = status.concern ?? untrueBackupText(this.folder);
+    return { ...status, maxLagSeconds, concern, drill: this.#lastDrill() };
   }
 
   /** The drills of moments from that place: the last one, and the failed one that nothing has answered. */
@@ -125,14 +164,24 @@ export class Continuous implements MomentSource {
     return { at: run.endedAt, result: run.drill?.proof ? 'proven' : 'failed', bookmark: run.backup, moment };
   }
 
-  /** Resolves when all that was committed before the call is captured. @throws BackupError NOT_DURABLE */
-  async flush(): Promise<{ readonly bookmark: string; readonly at: Date }> {
+  /** Resolves when all that was committed before the call is at these targets. @throws BackupError NOT_DURABLE, BAD_REQUEST, ABORTED */
+  async durable({ targets, timeoutMs = DURABLE_MS, signal }: DurableAsked = {}): Promise<CapturedMoment> {
     if (this.#id === null) {
       throw new BackupError('NOT_DURABLE', 'continuous backup is off, or the service is not started', {
         hint: 'Set BACKUP_CONTINUOUS=true and start the service.',
       });
     }
-    return await this.#replication.flush(this.#id);
+    const { names } = this.#shipping;
+    const unknown = targets?.find((name) => name !== 'local' && !names.includes(name));
+    if (unknown !== undefined) {
+      throw new BackupError('BAD_REQUEST', `there is no target ${unknown}, or it is off`, {
+        hint: `There is ${['local', ...names].join(', ')}.`,
+      });
+    }
+    // It may have been started a moment ago.
+    await this.#telling;
+    const wanted = (targets ?? names).filter((name) => name !== 'local');
+    return await this.#replication.durable(this.#id, wanted, { timeoutMs, ...(signal && { signal }) });
   }
 
   /**
@@ -269,7 +318,9 @@ export class Continuous implements MomentSource {
     const { untrue } = status;
     if (untrue && untrue.since !== before?.untrue?.since)
       this.#context.log('error', `${untrue.error.message}. ${untrue.error.hint}`);
-    if (before?.phase !== status.phase || untrue?.since !== before.untrue?.since)
+    const shipped = shippingNews(status.targets, before?.targets ?? []);
+    for (const { level, text } of shipped) this.#context.log(level, text);
+    if (before?.phase !== status.phase || untrue?.since !== before.untrue?.since || shipped.length > 0)
       this.#context.emit({ type: 'status' });
   }
 
@@ -280,7 +331,7 @@ export class Continuous implements MomentSource {
   }
 
   /** As the process that captures them wrote it down, if there is one. */
-  #elsewhere(): Omit<ContinuousStatus, 'drill'> {
+  #elsewhere(): Shown & Pick<ContinuousStatus, 'concern'> {
     const status = readStatus(this.folder) ?? notYet;
     const pause = this.hasStream ? readPause(this.folder) : null;
     if (pause) return { ...shown({ ...status, phase: 'paused', pause }, null), concern: pausedText[pause.reason] };
@@ -300,17 +351,6 @@ export class Continuous implements MomentSource {
     if (phase === 'paused') return pausedText[pause?.reason ?? 'asked'];
     return phase === 'waiting' ? `Commits are not captured: ${error?.message ?? 'it is tried again'}.` : null;
   }
-}
-
-function shown(status: StreamStatus, down: BackupError | null): Omit<ContinuousStatus, 'concern' | 'drill'> {
-  const { phase, bookmark, at, oldestAt, caughtUpAt, sizeBytes, logBytes, pause, error, untrue, warnings } = status;
-  const toDate = (text: string | null) => (text === null ? null : new Date(text));
-  return {
-    ...{ phase, bookmark, sizeBytes, logBytes, warnings, error: down?.toJSON() ?? error },
-    ...{ at: toDate(at), oldestAt: toDate(oldestAt), caughtUpAt: toDate(caughtUpAt) },
-    pause: pause && { reason: pause.reason, since: new Date(pause.since) },
-    untrue: untrue && { ...untrue, since: new Date(untrue.since) },
-  };
 }
 
 const pausedText = {

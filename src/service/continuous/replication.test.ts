@@ -1,8 +1,8 @@
 import { afterEach, expect, setDefaultTimeout, test } from 'bun:test';
-import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { refusal, scratchFolders } from '../../../tests/support/scratch.ts';
 import { startSqlProcess } from '../../../tests/support/sql-process.ts';
+import { workers } from '../../../tests/support/workers.ts';
 import { writePause } from '../../engine/replication/pause.ts';
 import type { StreamStatus } from '../../engine/replication/status.ts';
 import { Replication } from './replication.ts';
@@ -47,15 +47,6 @@ async function follow(replication: Replication) {
   return { id, folder, until };
 }
 
-/** Our processes that capture. */
-function workers(): readonly number[] {
-  const listed = spawnSync('ps', ['-A', '-o', 'ppid=,pid=,args=']).stdout.toString().trim().split('\n');
-  return listed.flatMap((line) => {
-    const [parent, pid] = line.trim().split(/\s+/);
-    return Number(parent) === process.pid && /job-main|job\.js/.test(line) ? Number(pid) : [];
-  });
-}
-
 test('when all leave at once, the process of all ends, and the next one has its own', async () => {
   const replication = new Replication({ PATH: process.env['PATH'] ?? '' });
   const [one, other] = [await follow(replication), await follow(replication)];
@@ -63,7 +54,7 @@ test('when all leave at once, the process of all ends, and the next one has its 
   await Promise.all([one, other].map(({ id }) => replication.leave(id, { waitMs: 10_000 })));
   expect(workers()).toEqual([]);
   const { id } = await follow(replication);
-  await replication.flush(id);
+  await replication.durable(id, [], { timeoutMs: 10_000 });
 });
 
 test('nobody waits for a capture that rests, does not answer, or has left', async () => {

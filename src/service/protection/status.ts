@@ -9,7 +9,7 @@ import { type FailedCheck, failedCheckText } from './failed-checks.ts';
 import { assessFreshness, type DrillsOf } from './freshness.ts';
 import type { BackupItem, Placement } from '../backups/shown-backup.ts';
 import type { Status, TargetStatus } from './shown-status.ts';
-import type { ContinuousStatus } from '../continuous/continuous-status.ts';
+import { behindTooLong, type ContinuousStatus } from '../continuous/continuous-status.ts';
 import { judge, type Verdict, type VerdictInput } from './verdict.ts';
 import type { Settings } from '../state/backup-config.ts';
 import type { Run, RunProgress } from '../../words/run.ts';
@@ -180,9 +180,15 @@ function toJudge(facts: StatusFacts, { own, holdsAt, maxAgeMinutes, targets }: O
   };
 }
 
-function ofStream({ continuous }: StatusFacts): Pick<VerdictInput, 'untrue' | 'notCaptured'> {
+function ofStream({ continuous, now }: StatusFacts): Pick<VerdictInput, 'untrue' | 'notCaptured' | 'behind'> {
   const untrue = continuous?.untrue ? `${continuous.untrue.error.message}. ${continuous.untrue.error.hint}` : null;
-  return { untrue, notCaptured: continuous?.concern ?? null };
+  const behind = continuous ? behindTooLong(continuous, now) : [];
+  return {
+    ...{ untrue, notCaptured: continuous?.concern ?? null },
+    behind: behind.flatMap(({ name: target, behindSince: since, error }) =>
+      since === null ? [] : { target, since, why: error?.message ?? null },
+    ),
+  };
 }
 
 function localOf({ settings, backups, database, disk, ...facts }: StatusFacts): Status['local'] {

@@ -17,6 +17,7 @@ export type VerdictCode =
   | 'foreign-place'
   | 'stalled'
   | 'not-captured'
+  | 'behind'
   | 'other-writer'
   | 'cloned'
   | 'none'
@@ -78,6 +79,8 @@ export interface VerdictInput {
   readonly untrue?: string | null;
   /** Why commits are not captured, though they are to be. */
   readonly notCaptured?: string | null;
+  /** Targets to which captured commits were not shipped for too long, and why not. */
+  readonly behind?: readonly { readonly target: TargetName; readonly since: Date; readonly why: string | null }[];
   readonly freeBytes: number;
   readonly databaseBytes: number;
 }
@@ -132,6 +135,7 @@ export function judge(input: VerdictInput): Verdict {
   if (input.notCaptured) return { code: 'not-captured', tone: 'amber', detail: input.notCaptured };
   if (input.writerAt) return writerVerdict(input.writerAt);
   if (input.setBack) return setBack(input.setBack);
+  if (input.behind?.[0]) return behind(input.behind[0]);
   if (input.remoteFailing) return { code: 's3-waiting', tone: 'amber' };
   if (input.notAt) {
     const { backup, targets } = input.notAt;
@@ -151,6 +155,12 @@ function writerVerdict({ target, kind, host, since }: NonNullable<VerdictInput['
   }
   const detail = `${host} has been writing to ${word} since ${since.toISOString()}; nothing from here is stored or removed there.`;
   return { code: 'other-writer', tone: 'amber', detail };
+}
+
+function behind({ target, since, why }: NonNullable<VerdictInput['behind']>[number]): Verdict {
+  const reason = why === null ? 'they are on their way' : why;
+  const detail = `${targetWord(target)} does not hold what was committed since ${since.toISOString()}: ${reason}.`;
+  return { code: 'behind', tone: 'amber', detail };
 }
 
 function foreignPlace({ target, name }: { readonly target: TargetName; readonly name: string }): Verdict {

@@ -5,7 +5,8 @@
  * A look at the list never waits for the target: the last listing answers at once. It is renewed with each upload, at the
  * start, and every quarter of an hour.
  */
-import type { Ownership } from '../../engine/catalog/identity.ts';
+import type { Ownership, PlaceIdentity } from '../../engine/catalog/identity.ts';
+import type { ShipTarget } from '../../engine/replication/shipper.ts';
 import type { StoreWords } from '../../engine/store/store.ts';
 import { BackupError } from '../../words/errors.ts';
 import type { TargetName } from '../../words/target-word.ts';
@@ -111,6 +112,20 @@ export class RemoteTarget {
     await this.listings.refresh();
   }
 
+  /** What the replicator is told, to copy captured commits there. */
+  shipTarget(): ShipTarget {
+    const { prefix, access } = this.access;
+    const { sealing, keep: _keep, retentionCount: _count, ...reached } = access;
+    const recipients = sealing?.recipients ?? [];
+    return { name: this.target, access: reached, prefix, recipients, writer: this.writing.request() };
+  }
+
+  /** Whose the place is, as it was read before commits were copied there. */
+  async seenBefore(identity: PlaceIdentity): Promise<void> {
+    this.known.noteIdentity(identity);
+    await this.#context.learnId(identity);
+  }
+
   // ── life ──
 
   start(): void {
@@ -122,12 +137,16 @@ export class RemoteTarget {
     if (this.isEnabled) void this.#catchUp();
   }
 
-  /** Resolves when its jobs have ended; a download that is cut goes on at the next call. */
-  async stop(): Promise<void> {
+  /**
+   * Resolves when its jobs have ended; a download that is cut goes on at the next call.
+   *
+   * @param others who write there, too: the place is given back when they have ended.
+   */
+  async stop(others: Promise<unknown> = Promise.resolve()): Promise<void> {
     clearInterval(this.#timer);
     this.#timer = undefined;
     this.#context.abortJobs();
-    await Promise.allSettled([this.uploads.stop(), this.downloads.idle(), this.listings.idle()]);
+    await Promise.allSettled([this.uploads.stop(), this.downloads.idle(), this.listings.idle(), others]);
     // The last one to write has ended.
     await this.writing.release();
     // Stopped is not closed: by hand it still works.

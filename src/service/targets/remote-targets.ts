@@ -72,8 +72,9 @@ export class RemoteTargets {
     for (const remote of this.all) remote.start();
   }
 
-  async stop(): Promise<void> {
-    await Promise.all((this.#made ?? []).map((remote) => remote.stop()));
+  /** @param others who write there, too. */
+  async stop(others?: Promise<unknown>): Promise<void> {
+    await Promise.all((this.#made ?? []).map((remote) => remote.stop(others)));
   }
 
   settingsChanged(before: Settings, after: Settings): void {

@@ -3,11 +3,12 @@
  * target has its own state and its own jobs, so one that is slow or gone holds up no other.
  */
 import type { Backup } from '../../engine/catalog/folder-catalog.ts';
-import { otherOf, type Ownership } from '../../engine/catalog/identity.ts';
+import { otherOf, type Ownership, type PlaceIdentity } from '../../engine/catalog/identity.ts';
 import { lookAtFolder } from '../../engine/catalog/own-folder.ts';
 import type { JobKind, JobMap } from '../../engine/process/protocol.ts';
 import { lifecycleDaysOf, stateKeyOf, whereOf, wordsOf } from '../../engine/store/kinds.ts';
 import type { StoreWords } from '../../engine/store/store.ts';
+import { idsOf } from '../../engine/writer/self.ts';
 import { BackupError } from '../../words/errors.ts';
 import { type TargetName, targetWord } from '../../words/target-word.ts';
 import type { ServiceContext } from '../context.ts';
@@ -117,6 +118,18 @@ export class TargetContext {
   /** Says whose the place is, by the last look. */
   get ownership(): Ownership {
     return this.known.ownershipFor(this.service.places.self);
+  }
+
+  /** From the first contact on, the id of the place is ours. */
+  async learnId({ record }: PlaceIdentity): Promise<void> {
+    const { service, parts, ownership } = this;
+    if (record === null || ownership.owner !== 'ours' || idsOf(service.places.self).includes(record.id)) return;
+    try {
+      await parts.takeId(record.id);
+    } catch (error) {
+      // The next contact tries again.
+      service.log('warn', `The id of the database was not recorded: ${BackupError.from(error).message}.`);
+    }
   }
 
   /** The backups of our database in the folder, newest first. */

@@ -5,11 +5,9 @@
  */
 import { join } from 'node:path';
 import type { Backup } from '../../engine/catalog/folder-catalog.ts';
-import type { PlaceIdentity } from '../../engine/catalog/identity.ts';
 import { isLocked, uploadLock } from '../../engine/disk/lock.ts';
 import { PLAIN } from '../../engine/format/seal.ts';
 import type { Uploaded } from '../../engine/stories/upload-request.ts';
-import { idsOf } from '../../engine/writer/self.ts';
 import { BackupError, type ErrorBody, says } from '../../words/errors.ts';
 import type { UploadState } from '../state/target-state.ts';
 import type { Began } from './known-place.ts';
@@ -253,7 +251,7 @@ export class Uploads {
     });
     if (done.listing) {
       await this.#rooms.listings.take(done.listing, began);
-      await this.#learnId(done.listing.identity);
+      await this.#context.learnId(done.listing.identity);
     }
     return done;
   }
@@ -290,18 +288,6 @@ export class Uploads {
       },
       given,
     );
-  }
-
-  /** From the first contact on, the id of the place is ours. */
-  async #learnId({ record }: PlaceIdentity): Promise<void> {
-    const { service, parts, ownership } = this.#context;
-    if (record === null || ownership.owner !== 'ours' || idsOf(service.places.self).includes(record.id)) return;
-    try {
-      await parts.takeId(record.id);
-    } catch (error) {
-      // The next upload tries again.
-      service.log('warn', `The id of the database was not recorded: ${BackupError.from(error).message}.`);
-    }
   }
 }
 

@@ -1,0 +1,255 @@
+import { expect, setDefaultTimeout, test } from 'bun:test';
+import { generateIdentity, identityToRecipient } from 'age-encryption';
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { materialize } from '../../src/engine/replication/materialize.ts';
+import { FOLDER_MARK } from '../../src/engine/store/folder/kind.ts';
+import type { BackupService } from '../../src/service/backup-service.ts';
+import type { FurtherFolder, S3Target } from '../../src/service/targets/targets.ts';
+import { capturedShops, order, texts, textsIn, untilStatus } from '../support/captured-shop.ts';
+import { refusal } from '../support/scratch.ts';
+import { startS3Server } from '../support/s3-server.ts';
+import { workers } from '../support/workers.ts';
+
+setDefaultTimeout(120_000);
+const { scratch, openService, startShop } = capturedShops();
+
+function newFolder(): FurtherFolder {
+  const path = scratch();
+  writeFileSync(join(path, FOLDER_MARK), '');
+  return { kind: 'folder', name: 'nas', path, prefix: 'shop', retentionCount: null };
+}
+
+/** Where the stream lies there. */
+const streamAt = ({ path }: { readonly path: string }) => join(path, 'shop', 'continuous');
+
+/** What a machine of which nothing is left gets back. */
+async function textsFrom(folder: string): Promise<unknown[]> {
+  const to = join(scratch(), 'restored.sqlite');
+  await materialize(folder, { latest: true }, to);
+  return textsIn(to);
+}
+
+const shipped = async (service: BackupService) => (await service.getStatus()).continuous?.targets ?? [];
+
+test('what is durable is at the second folder, whatever becomes of this machine', async () => {
+  const folder = newFolder();
+  const { app, service } = await startShop({ targets: [folder] });
+  // Asked before the first image is made, it waits for it.
+  await order(app, 'one');
+  const first = await service.durable();
+  expect(await textsFrom(streamAt(folder))).toEqual(['one']);
+  await order(app, 'two');
+  const second = await service.durable({ targets: ['nas'], timeoutMs: 60_000 });
+  expect(second.bookmark > first.bookmark).toBe(true);
+  expect(await textsFrom(streamAt(folder))).toEqual(['one', 'two']);
+  const { continuous } = await untilStatus(
+    service,
+    (status) => status.continuous?.targets[0]?.bookmark === second.bookmark,
+  );
+  expect(continuous).toMatchObject({
+    maxLagSeconds: 60,
+    targets: [{ name: 'nas', bookmark: second.bookmark, behindSince: null, waitingBytes: 0, error: null }],
+  });
+  // It is this database's place, and backups go there as before.
+  await service.performBackup();
+  expect(existsSync(join(folder.path, 'shop', 'database.json'))).toBe(true);
+  const status = await service.getStatus();
+  expect([status.places.map(({ owner }) => owner), status.verdict.code]).toEqual([['ours', 'ours'], 'off']);
+});
+
+test('calls at one time share one capture', async () => {
+  const folder = newFolder();
+  const { app, service } = await startShop({ targets: [folder] });
+  await service.durable();
+  await order(app, 'one');
+  const answers = await Promise.all(Array.from({ length: 20 }, () => service.durable()));
+  expect(new Set(answers.map(({ bookmark }) => bookmark)).size).toBeLessThanOrEqual(2);
+});
+
+test('a target that is away: durable says so, the verdict after a while, and what waits arrives in order', async () => {
+  const folder = newFolder();
+  const mark = join(folder.path, FOLDER_MARK);
+  const continuous = {
+    ...{ intervalMs: 50, bytesMax: null, stopMs: 10_000, maxLagSeconds: 0.2 },
+    windowsMs: [3_600_000, 86_400_000, 604_800_000, 2_592_000_000],
+  };
+  const { app, service, said } = await startShop({ targets: [folder], continuous });
+  await service.durable();
+  await service.performBackup();
+  rmSync(mark);
+  await order(app, 'one');
+  const refused = await refusal(() => service.durable({ timeoutMs: 500 }));
+  expect([refused.code, refused.message]).toEqual(['NOT_DURABLE', expect.stringContaining('nas: ')]);
+  await service.durable({ targets: ['local'] });
+  const behind = await untilStatus(service, ({ verdict }) => verdict.code === 'behind');
+  expect(behind.verdict).toMatchObject({ tone: 'amber', detail: expect.stringContaining('nas') });
+  expect(behind.continuous?.targets[0]).toMatchObject({
+    behindSince: expect.any(Date),
+    error: { code: 'FOLDER_MISSING' },
+  });
+  expect(said.filter((line) => line.includes('Commits wait for')).length).toBe(1);
+  for (const text of ['two', 'three']) await order(app, text);
+  writeFileSync(mark, '');
+  await service.durable({ timeoutMs: 60_000 });
+  expect(await textsFrom(streamAt(folder))).toEqual(['one', 'two', 'three']);
+  await untilStatus(service, ({ verdict, continuous: at }) => verdict.code !== 'behind' && !at?.targets[0]?.error);
+  expect(said.some((line) => line.includes('are shipped to') && line.includes('again'))).toBe(true);
+});
+
+test('durable names what it was not asked for rightly, and ends with its signal', async () => {
+  const { service } = await startShop({ targets: [newFolder()] });
+  expect((await refusal(() => service.durable({ targets: ['moon'] }))).code).toBe('BAD_REQUEST');
+  const abort = new AbortController();
+  abort.abort();
+  expect((await refusal(() => service.durable({ signal: abort.signal }))).code).toBe('ABORTED');
+  await service.stop();
+  expect((await refusal(() => service.durable())).code).toBe('NOT_DURABLE');
+});
+
+test('without a target, durable means captured', async () => {
+  const { app, service, stream } = await startShop();
+  await order(app, 'one');
+  await service.durable();
+  expect(await textsFrom(stream)).toEqual(['one']);
+});
+
+test('a stop ships the last commits, and names those that it could not', async () => {
+  const folder = newFolder();
+  const { place, app, service, said } = await startShop({ targets: [folder] });
+  await service.durable();
+  await order(app, 'one');
+  await service.stop();
+  expect(await textsFrom(streamAt(folder))).toEqual(['one']);
+  expect(said.filter((line) => line.includes('next start'))).toEqual([]);
+  const continuous = {
+    ...{ intervalMs: 50, bytesMax: null, stopMs: 1_000 },
+    windowsMs: [3_600_000, 86_400_000, 604_800_000, 2_592_000_000],
+  };
+  const second = openService(place, { targets: [folder], continuous });
+  second.service.start();
+  await second.service.durable();
+  rmSync(join(folder.path, FOLDER_MARK));
+  await order(app, 'two');
+  await second.service.durable({ targets: ['local'] });
+  await second.service.stop();
+  expect(second.said.some((line) => line.includes('is not at nas yet') && line.includes('next start'))).toBe(true);
+  writeFileSync(join(folder.path, FOLDER_MARK), '');
+  const third = openService(place, { targets: [folder] });
+  third.service.start();
+  await third.service.durable();
+  expect(await textsFrom(streamAt(folder))).toEqual(['one', 'two']);
+  // All three starts are one line: one image.
+  expect(readdirSync(join(streamAt(folder), 'ltx', '9')).length).toBe(1);
+});
+
+test('a machine of which only the database is left goes on above what the target holds', async () => {
+  const folder = newFolder();
+  const { place, app, service } = await startShop({ targets: [folder] });
+  await order(app, 'one');
+  const { bookmark } = await service.durable();
+  await service.close();
+  rmSync(join(place, 'backups'), { recursive: true });
+  const second = openService(place, { targets: [folder] });
+  second.service.start();
+  await order(app, 'two');
+  const after = await second.service.durable();
+  expect(after.bookmark > bookmark).toBe(true);
+  expect(await textsFrom(streamAt(folder))).toEqual(['one', 'two']);
+});
+
+test('to a place of another database, or of another machine, nothing is shipped', async () => {
+  const folder = newFolder();
+  const one = await startShop({ targets: [folder] });
+  await order(one.app, 'of the first');
+  await one.service.durable();
+  // Another database, and the same environment.
+  const other = await startShop({ targets: [folder] });
+  await order(other.app, 'of the second');
+  const refused = await refusal(() => other.service.durable({ timeoutMs: 3_000 }));
+  expect(refused.code).toBe('NOT_DURABLE');
+  const [told] = await shipped(other.service);
+  expect(['FOREIGN_PLACE', 'PLACE_TAKEN']).toContain(told?.error?.code ?? '');
+  await order(one.app, 'again');
+  await one.service.durable();
+  expect(await textsFrom(streamAt(folder))).toEqual(['of the first', 'again']);
+});
+
+test('a target that is added later begins with all pages, and one that is taken away gets nothing more', async () => {
+  const [folder, later] = [newFolder(), { ...newFolder(), name: 'later' }];
+  const { place, app, service } = await startShop({ targets: [folder] });
+  for (const text of ['one', 'two', 'three']) {
+    await order(app, text);
+    await service.durable();
+  }
+  await service.close();
+  const second = openService(place, { targets: [later] });
+  second.service.start();
+  await order(app, 'four');
+  await second.service.durable();
+  expect(await textsFrom(streamAt(later))).toEqual(['one', 'two', 'three', 'four']);
+  expect(await textsFrom(streamAt(folder))).toEqual(['one', 'two', 'three']);
+});
+
+test('the process that ships is killed: what follows has no hole', async () => {
+  const folder = newFolder();
+  const { app, service } = await startShop({ targets: [folder] });
+  await service.durable();
+  for (let round = 0; round < 3; round++) {
+    await order(app, `before ${round}`);
+    for (const pid of workers()) process.kill(pid, 'SIGKILL');
+    await order(app, `after ${round}`);
+    // Those who waited are told; the next process begins by itself.
+    await untilDurable(service);
+    expect(await textsFrom(streamAt(folder))).toEqual(await texts(app));
+  }
+});
+
+test.each(['plain', 'sealed'] as const)('to S3, %s', async (form) => {
+  const server = await startS3Server();
+  try {
+    await server.createBucket('bucket');
+    const identity = await generateIdentity();
+    const recipients = form === 'sealed' ? [await identityToRecipient(identity)] : [];
+    const { endpoint, region, accessKeyId, secretAccessKey } = server;
+    const s3: S3Target = {
+      ...{ endpoint, region, accessKeyId, secretAccessKey, bucket: 'bucket' },
+      ...{ storageClass: 'STANDARD_IA', retentionCount: null },
+      sealing: { compression: 'none', recipients },
+    };
+    const { app, service } = await startShop({ s3 });
+    service.updateConfig({ s3Enabled: true, s3Path: 'shop' });
+    await order(app, 'one');
+    // Done, and its answer is lost: read back, it is known for our own.
+    server.faults.push({ match: /^PUT \/bucket\/shop\/continuous\/0000/, effect: 'lose answer', times: 1 });
+    await service.durable({ timeoutMs: 60_000 });
+    await order(app, 'two');
+    await service.durable({ timeoutMs: 60_000 });
+    const puts = server.requests.filter(
+      ({ method, url, status }) => method === 'PUT' && status === 200 && url.includes('/continuous/'),
+    );
+    const names = puts.map(({ url }) => decodeURIComponent(url.split('?')[0]!.split('/continuous/')[1]!));
+    expect(names[0]).toMatch(/^0009\/0000000000000001-[0-9a-f]{16}\.ltx(\.age)?$/);
+    expect(names.every((name) => name.endsWith('.age') === (form === 'sealed'))).toBe(true);
+    const captured = puts.filter(({ url }) => url.includes('/0000/'));
+    expect(captured.length).toBeGreaterThan(0);
+    for (const { headers } of captured) {
+      expect(headers['x-amz-meta-litestream-timestamp']).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
+      expect(headers['if-none-match']).toBe('*');
+      expect(headers['x-amz-storage-class']).toBeUndefined();
+    }
+  } finally {
+    await server.close();
+  }
+});
+
+async function untilDurable(service: BackupService): Promise<void> {
+  for (;;) {
+    try {
+      await service.durable();
+      return;
+    } catch {
+      await Bun.sleep(100);
+    }
+  }
+}
