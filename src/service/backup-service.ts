@@ -8,7 +8,7 @@
  */
 import type { RestorePointGiven } from '../words/restore-point.ts';
 import type { Act, AuditEntry, AuditFilter } from './audit/audit.ts';
-import type { CapturedMoment } from './continuous/continuous.ts';
+import type { CapturedMoment } from './continuous/moment-source.ts';
 import { diagnose } from './doctor/diagnose.ts';
 import type { TargetReport } from '../engine/store/self-test.ts';
 import type { ArrivalsPort } from './backups/shown-arrival.ts';

@@ -20,7 +20,13 @@ import { type ContinuousStatus, type Shown, shown } from './continuous-status.ts
 import type { JobAsked } from '../runs/jobs.ts';
 import type { DurableAsked, MomentsAsked } from '../service-port.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
-import { type MomentFile, type MomentSource, type NewestMoment, newestMomentOf } from './moment-source.ts';
+import {
+  type CapturedMoment,
+  type MomentFile,
+  type MomentSource,
+  type NewestMoment,
+  newestMomentOf,
+} from './moment-source.ts';
 import { type ContinuousOptions, Replication } from './replication.ts';
 import { ShipTargets, shippingNews, unshippedTexts } from './ship-targets.ts';
 
