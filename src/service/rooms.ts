@@ -83,22 +83,8 @@ export function openRooms(options: BackupServiceOptions) {
   }
 
   return {
-    ...{
-      context,
-      assertions,
-      continuous,
-      streams,
-      rhythm,
-      retention,
-      claims,
-      removals,
-      targets,
-      backups,
-      verifications,
-      restores,
-      rescues,
-      drills,
-    },
+    ...{ context, assertions, continuous, streams, rhythm, retention, claims, removals, targets, backups },
+    ...{ verifications, restores, rescues, drills },
     ...{ arrivals, firstBoots, changes, losses, makeBackup, schedule, look, updateConfig },
   };
 }

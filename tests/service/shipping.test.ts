@@ -228,7 +228,7 @@ test.each(['plain', 'sealed'] as const)('to S3, %s', async (form) => {
     const puts = server.requests.filter(
       ({ method, url, status }) => method === 'PUT' && status === 200 && url.includes('/continuous/'),
     );
-    const names = puts.map(({ url }) => decodeURIComponent(url.split('?')[0]!.split('/continuous/')[1]!));
+    const names = puts.map(({ url }) => decodeURIComponent(url.split('?')[0]?.split('/continuous/')[1] ?? ''));
     expect(names[0]).toMatch(/^0009\/0000000000000001-[0-9a-f]{16}\.ltx(\.age)?$/);
     expect(names.every((name) => name.endsWith('.age') === (form === 'sealed'))).toBe(true);
     const captured = puts.filter(({ url }) => url.includes('/0000/'));
