@@ -2,7 +2,7 @@
  * Measures ours against the peers, side by side on generated databases, and writes docs/benchmarks/.
  *
  *     bun bench/run.ts [--megabytes 1024] [--seconds 30] [--rounds 3] [--only stall,speed,facts,idle,restore,app,offsite,requests,
- *         seal,restoreFile,restoreStream,scale,continuous] [--folder DIR] [--report DIR]
+ *         seal,restoreFile,restoreStream,scale,continuous,durable] [--folder DIR] [--report DIR]
  *
  * `--seconds` is the length of one slice beside a writer, `--folder` the disk that is measured, `--report` where the
  * tables go instead of docs/benchmarks. Linux only. The whole of it takes about an hour on 1 GB; keep
@@ -16,6 +16,7 @@ import { parseArgs } from 'node:util';
 import type { Bench, Part } from './bench.ts';
 import { app } from './parts/app.ts';
 import { continuous } from './parts/continuous.ts';
+import { durable } from './parts/durable.ts';
 import { facts } from './parts/facts.ts';
 import { idle } from './parts/idle.ts';
 import { offsite } from './parts/offsite.ts';
@@ -44,6 +45,7 @@ const parts: ReadonlyMap<string, Part<unknown>> = new Map(
     restoreStream,
     scale,
     continuous,
+    durable,
   }),
 );
 

@@ -1,14 +1,18 @@
 import { expect, setDefaultTimeout, test } from 'bun:test';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
-import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { materialize } from '../../src/engine/replication/materialize.ts';
 import { FOLDER_MARK } from '../../src/engine/store/folder/kind.ts';
 import type { BackupService } from '../../src/service/backup-service.ts';
 import type { FurtherFolder, S3Target } from '../../src/service/targets/targets.ts';
 import { capturedShops, order, texts, textsIn, untilStatus } from '../support/captured-shop.ts';
 import { refusal } from '../support/scratch.ts';
-import { startS3Server } from '../support/s3-server.ts';
+import { type S3Server, startS3Server } from '../support/s3-server.ts';
+import { settingsWith } from '../support/settings.ts';
 import { workers } from '../support/workers.ts';
 
 setDefaultTimeout(120_000);
@@ -205,39 +209,111 @@ test('the process that ships is killed: what follows has no hole', async () => {
   }
 });
 
-test.each(['plain', 'sealed'] as const)('to S3, %s', async (form) => {
+test('the whole service is killed again and again: what is at the target has no hole, and all comes in the end', async () => {
+  const folder = newFolder();
+  mkdirSync(dirname(streamAt(folder)));
+  writeFileSync(join(dirname(streamAt(folder)), FOLDER_MARK), '');
+  const { place, path, app, service } = await startShop({ isOn: false });
+  await service.close();
+  const environment = {
+    ...{ PATH: process.env['PATH'] ?? '', DATABASE_URL: path, BACKUP_ENABLED: 'false', BACKUP_CONTINUOUS: 'true' },
+    ...{ BACKUP_LOCAL_PATH: join(place, 'backups'), BACKUP_STATE_PATH: join(place, 'state.sqlite') },
+    BACKUP_FOLDER_PATH: dirname(streamAt(folder)),
+  };
+  const main = fileURLToPath(new URL('../support/folder-machine-main.ts', import.meta.url));
+  for (let round = 0; round < 3; round++) {
+    const machine = spawn(process.execPath, [main], { env: environment, stdio: ['pipe', 'ignore', 'inherit'] });
+    const gone = once(machine, 'exit');
+    await order(app, `order ${round}`);
+    // Until something of this start is there; then at any moment.
+    const before = round === 0 ? [] : await textsFrom(streamAt(folder));
+    await untilAt(folder, (there) => there.length > before.length);
+    await order(app, `late ${round}`);
+    machine.kill('SIGKILL');
+    await gone;
+    const all = await texts(app);
+    const there = await textsFrom(streamAt(folder));
+    expect(there).toEqual(all.slice(0, there.length));
+  }
+  const last = spawn(process.execPath, [main], { env: environment, stdio: ['pipe', 'ignore', 'inherit'] });
+  const all = await texts(app);
+  await untilAt(folder, (there) => there.length === all.length);
+  const gone = once(last, 'exit');
+  last.stdin.end();
+  await gone;
+  expect(await textsFrom(streamAt(folder))).toEqual(all);
+});
+
+/** What can be restored from there is asked again and again. */
+async function untilAt(folder: FurtherFolder, isWanted: (there: readonly unknown[]) => boolean): Promise<void> {
+  while (!existsSync(join(streamAt(folder), 'ltx', '9')) || !isWanted(await textsFrom(streamAt(folder))))
+    await Bun.sleep(50);
+}
+
+/** A bucket of the test server, as the environment describes one. */
+function bucketOf(server: S3Server, more: Partial<S3Target> = {}): S3Target {
+  const { endpoint, region, accessKeyId, secretAccessKey } = server;
+  return { ...{ endpoint, region, accessKeyId, secretAccessKey, bucket: 'bucket', retentionCount: null }, ...more };
+}
+
+async function startShopAt(s3: S3Target) {
+  return await startShop({ s3, settings: settingsWith({ enabled: false, s3Enabled: true, s3Path: 'shop' }) });
+}
+
+/** Below the prefix of the stream, in the order in which they were stored. */
+function storedAt({ requests }: S3Server) {
+  const puts = requests.filter(
+    ({ method, url, status }) => method === 'PUT' && status === 200 && url.includes('/continuous/'),
+  );
+  return puts.map(({ url, headers }) => ({
+    name: decodeURIComponent(url.split('?')[0] ?? '').replace(/^.*\/continuous\//, ''),
+    headers,
+  }));
+}
+
+test.each(['plain', 'sealed'] as const)('to S3, %s, with answers that are lost', async (form) => {
   const server = await startS3Server();
   try {
     await server.createBucket('bucket');
-    const identity = await generateIdentity();
-    const recipients = form === 'sealed' ? [await identityToRecipient(identity)] : [];
-    const { endpoint, region, accessKeyId, secretAccessKey } = server;
-    const s3: S3Target = {
-      ...{ endpoint, region, accessKeyId, secretAccessKey, bucket: 'bucket' },
-      ...{ storageClass: 'STANDARD_IA', retentionCount: null },
-      sealing: { compression: 'none', recipients },
-    };
-    const { app, service } = await startShop({ s3 });
-    service.updateConfig({ s3Enabled: true, s3Path: 'shop' });
+    const recipients = form === 'sealed' ? [await identityToRecipient(await generateIdentity())] : [];
+    const sealing = { compression: 'none', recipients } as const;
+    const { app, service } = await startShopAt(bucketOf(server, { storageClass: 'STANDARD_IA', sealing }));
     await order(app, 'one');
     // Done, and its answer is lost: read back, it is known for our own.
     server.faults.push({ match: /^PUT \/bucket\/shop\/continuous\/0000/, effect: 'lose answer', times: 1 });
     await service.durable({ timeoutMs: 60_000 });
     await order(app, 'two');
     await service.durable({ timeoutMs: 60_000 });
-    const puts = server.requests.filter(
-      ({ method, url, status }) => method === 'PUT' && status === 200 && url.includes('/continuous/'),
-    );
-    const names = puts.map(({ url }) => decodeURIComponent(url.split('?')[0]?.split('/continuous/')[1] ?? ''));
-    expect(names[0]).toMatch(/^0009\/0000000000000001-[0-9a-f]{16}\.ltx(\.age)?$/);
-    expect(names.every((name) => name.endsWith('.age') === (form === 'sealed'))).toBe(true);
-    const captured = puts.filter(({ url }) => url.includes('/0000/'));
+    const stored = storedAt(server);
+    expect(stored[0]?.name).toMatch(/^0009\/0000000000000001-[0-9a-f]{16}\.ltx(\.age)?$/);
+    expect(stored.every(({ name }) => name.endsWith('.age') === (form === 'sealed'))).toBe(true);
+    const captured = stored.filter(({ name }) => name.startsWith('0000/'));
     expect(captured.length).toBeGreaterThan(0);
     for (const { headers } of captured) {
       expect(headers['x-amz-meta-litestream-timestamp']).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
       expect(headers['if-none-match']).toBe('*');
       expect(headers['x-amz-storage-class']).toBeUndefined();
     }
+  } finally {
+    await server.close();
+  }
+});
+
+test('to a bucket where nothing may be replaced or removed', async () => {
+  const server = await startS3Server();
+  try {
+    await server.createBucket('bucket');
+    server.appendOnly = true;
+    const { app, service } = await startShopAt(bucketOf(server, { lifecycleDays: 30 }));
+    await service.durable({ timeoutMs: 60_000 });
+    for (const name of ['first', 'second']) {
+      await order(app, name);
+      await service.mark(name);
+      await service.durable({ timeoutMs: 60_000 });
+    }
+    const { continuous } = await untilStatus(service, (status) => status.continuous?.targets[0]?.behindSince === null);
+    expect(continuous?.targets[0]?.error).toBeNull();
+    expect(server.requests.filter(({ method, url }) => method === 'DELETE' || url.includes('?delete'))).toEqual([]);
   } finally {
     await server.close();
   }

@@ -84,8 +84,8 @@ export class Outbox {
   }
 
   /** It is stored, and no longer needed. */
-  sent(file: string): void {
-    if (this.#recipients.length > 0) rmSync(file, { force: true });
+  sent(file: string | null): void {
+    if (file !== null && this.#recipients.length > 0) rmSync(file, { force: true });
   }
 
   /** Removes what was sealed and is not to be sent any more: coarser segments took its place. */

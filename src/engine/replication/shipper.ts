@@ -8,8 +8,10 @@
  * An object of somebody else under our next name ends the shipping to that target: there is another writer.
  */
 import { statSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 import { BackupError, type ErrorBody } from '../../words/errors.ts';
 import { addressOf, lifecycleDaysOf, openTarget, type TargetAccess, type TargetStore } from '../store/kinds.ts';
+import { isPermanent } from '../store/store.ts';
 import { isJudgedOurs, isSameAs } from './judge-target.ts';
 import { isFreshStart } from './keep.ts';
 import type { LocalSegment, LocalStream } from './local-stream.ts';
@@ -235,11 +237,14 @@ export class Shipper {
       return false;
     }
     if (this.#reached === null && next.maxTxid === this.#floor + 1n && this.#floor > 0n) await this.#sendFence(next);
-    await this.#send(next);
+    const file = await this.#send(next);
     this.#reached = { txid: next.maxTxid, at: next.at };
-    this.#outbox.noteReached(next.maxTxid);
     this.#context.onNews();
     this.#lanes[COARSER]?.wake();
+    // Those who wait for it are answered first. What was sealed goes when it is noted: until then it tells that it is ours.
+    await setImmediate();
+    this.#outbox.noteReached(next.maxTxid);
+    this.#outbox.sent(file);
     return true;
   }
 
@@ -249,7 +254,7 @@ export class Shipper {
    */
   async #sendFence({ maxTxid }: LocalSegment): Promise<void> {
     const captured = this.#context.stream.segments.find((one) => one.level === 0 && one.maxTxid === maxTxid);
-    if (captured) await this.#send(captured);
+    if (captured) this.#outbox.sent(await this.#send(captured));
   }
 
   /** What is merged is copied as it is, once all that it covers is there. */
@@ -268,7 +273,7 @@ export class Shipper {
         : maxTxid > from && (level === SNAPSHOT_LEVEL ? maxTxid : minTxid) >= start;
     const next = segments.find((one) => one.maxTxid <= txid && isDue(one) && !there.has(one));
     if (next) {
-      await this.#send(next);
+      this.#outbox.sent(await this.#send(next));
       this.#context.onNews();
       return true;
     }
@@ -277,8 +282,9 @@ export class Shipper {
     return false;
   }
 
-  async #send(segment: LocalSegment): Promise<void> {
-    if (this.#there?.has(segment)) return;
+  /** @returns what was sent, if it was not there yet. */
+  async #send(segment: LocalSegment): Promise<string | null> {
+    if (this.#there?.has(segment)) return null;
     const { signal } = this.#abort;
     const isSealed = this.target.recipients.length > 0;
     const key = segmentKey(this.target.access.kind, { ...segment, isSealed });
@@ -294,7 +300,7 @@ export class Shipper {
     }
     const { level, minTxid, maxTxid, at, header } = segment;
     this.#there?.add({ level, minTxid, maxTxid, at, path: key, sizeBytes, isSealed, header });
-    this.#outbox.sent(file);
+    return file;
   }
 
   async #sendMarks(): Promise<void> {
@@ -302,7 +308,11 @@ export class Shipper {
     const text = JSON.stringify(readableMarks(folder).filter(({ bookmark }) => bookmark !== null));
     if (text === this.#marks) return;
     const isSealed = this.target.recipients.length > 0;
-    await this.#store.put(marksKey({ isSealed }), this.#outbox.sealed(text), { signal: this.#abort.signal });
+    const { signal } = this.#abort;
+    await this.#store.put(marksKey({ isSealed }), this.#outbox.sealed(text), { signal }).catch((error: unknown) => {
+      // Where nothing may be replaced, the first ones stay.
+      if (!this.#isLeftToBucket || !isPermanent(error)) throw error;
+    });
     this.#marks = text;
   }
 
