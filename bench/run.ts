@@ -2,7 +2,7 @@
  * Measures ours against the peers, side by side on generated databases, and writes docs/benchmarks/.
  *
  *     bun bench/run.ts [--megabytes 1024] [--seconds 30] [--rounds 3] [--only stall,speed,facts,idle,restore,app,offsite,requests,
- *         seal,restoreFile,scale,continuous,durable] [--folder DIR] [--report DIR]
+ *         seal,restoreFile,restoreStream,scale,continuous,durable] [--folder DIR] [--report DIR]
  *
  * `--seconds` is the length of one slice beside a writer, `--folder` the disk that is measured, `--report` where the
  * tables go instead of docs/benchmarks. Linux only. The whole of it takes about an hour on 1 GB; keep
@@ -23,6 +23,7 @@ import { offsite } from './parts/offsite.ts';
 import { requests } from './parts/requests.ts';
 import { restore } from './parts/restore.ts';
 import { restoreFile } from './parts/restore-file.ts';
+import { restoreStream } from './parts/restore-stream.ts';
 import { scale } from './parts/scale.ts';
 import { seal } from './parts/seal.ts';
 import { speed } from './parts/speed.ts';
@@ -41,6 +42,7 @@ const parts: ReadonlyMap<string, Part<unknown>> = new Map(
     requests,
     seal,
     restoreFile,
+    restoreStream,
     scale,
     continuous,
     durable,

@@ -4,22 +4,20 @@
  * too: all of it (`VmHWM`) and what it takes from others (`RssAnon`).
  */
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { generateIdentity, identityToRecipient } from 'age-encryption';
 import { PLAIN, type Sealing } from '../../src/engine/format/seal.ts';
-import type { JobKind, JobMap } from '../../src/engine/process/protocol.ts';
 import type { S3Access } from '../../src/engine/store/s3/access.ts';
-import { runJob } from '../../src/engine/process/run-job.ts';
 import { type Rgw, startRgw, whyNoRgw } from '../../tests/support/rgw.ts';
 import { type Bench, newBank, newFolder, type Part, type Section, settleDisk, warm } from '../bench.ts';
 import { jobEnvironment, ourJob } from '../candidates.ts';
 import { bold, table } from '../report.ts';
 import { type Figure, inMs, inTimes, median } from '../statistics.ts';
+import { watchJob, type Watched } from '../watch-job.ts';
 
 const LOCK_WAIT_MS = 30_000;
-const SAMPLE_EVERY_MS = 20;
 const BUCKET = 'bench';
 
 interface Way {
@@ -91,12 +89,6 @@ async function measureOn(rgw: Rgw, bench: Bench): Promise<Pick<OffsiteFigures, '
   return { ways: [plain, ...ways], emptyMachineMs: await restoreOnEmptyMachine(rgw, bench) };
 }
 
-interface Watched {
-  readonly tookMs: number;
-  readonly peakMegabytes: number;
-  readonly ownMegabytes: number;
-}
-
 interface Trip {
   readonly up: Watched;
   readonly down: Watched;
@@ -111,7 +103,7 @@ async function roundTrip(
   const access = { prefix, access: accessTo(rgw) };
   warm(path);
   settleDisk(bench.folder);
-  const up = await watch<'upload'>({
+  const up = await watchJob<'upload'>({
     kind: 'upload',
     target: 's3',
     folder: dirname(path),
@@ -124,7 +116,7 @@ async function roundTrip(
   settleDisk(bench.folder);
   const staging = mkdtempSync(join(bench.folder, 'fetch-'));
   const to = join(staging, 'back.sqlite');
-  const down = await watch<'fetch'>({
+  const down = await watchJob<'fetch'>({
     kind: 'fetch',
     target: 's3',
     name,
@@ -137,44 +129,6 @@ async function roundTrip(
   if (statSync(to).size !== statSync(path).size) throw new Error('what came back has another size');
   rmSync(staging, { recursive: true });
   return { up, down };
-}
-
-/** One job, with the memory of its process. */
-async function watch<Kind extends JobKind>(request: JobMap[Kind]['request']): Promise<Watched> {
-  let peakKb = 0;
-  let ownKb = 0;
-  const timer = setInterval(() => {
-    for (const child of children()) {
-      peakKb = Math.max(peakKb, memoryKb(child, 'VmHWM'));
-      ownKb = Math.max(ownKb, memoryKb(child, 'RssAnon'));
-    }
-  }, SAMPLE_EVERY_MS);
-  const startedMs = performance.now();
-  try {
-    await runJob<Kind>(request, { environment: jobEnvironment() });
-    return { tookMs: performance.now() - startedMs, peakMegabytes: peakKb / 1024, ownMegabytes: ownKb / 1024 };
-  } finally {
-    clearInterval(timer);
-  }
-}
-
-function children(): readonly number[] {
-  const { pid } = process;
-  const jobs = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
-  return jobs.filter((job) => readIfThere(`/proc/${job}/cmdline`).includes('job-main'));
-}
-
-function memoryKb(pid: number, kind: 'VmHWM' | 'RssAnon'): number {
-  return Number(new RegExp(`${kind}:\\s+(\\d+)`).exec(readIfThere(`/proc/${pid}/status`))?.[1] ?? 0);
-}
-
-/** Empty for a process that ended meanwhile. */
-function readIfThere(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
 }
 
 async function loop(rgw: Rgw, path: string, bench: Bench): Promise<{ up: number; down: number }> {

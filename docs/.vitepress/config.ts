@@ -25,6 +25,7 @@ export default defineConfig({
           { text: 'A first hour', link: '/first-hour' },
           { text: 'Restore', link: '/restore' },
           { text: 'Continuous backup', link: '/continuous' },
+          { text: 'Rescue rows', link: '/rescue' },
           { text: 'When data is lost', link: '/losses' },
           { text: 'The page', link: '/page' },
           { text: 'The command line', link: '/cli' },

@@ -7,6 +7,7 @@ import {
   type FakeService,
   firstBackup,
   missingBackup,
+  rescueId,
   secondBackup,
 } from '../../tests/http/fake-service.ts';
 import { BackupError, type ErrorCode } from '../words/errors.ts';
@@ -615,4 +616,19 @@ test('the bar gives way to bytes, speed and time left on a narrow terminal', () 
   expect(progressLine(run, now, 64)).toBe(`copy       [####----]${whole}`);
   expect(progressLine(run, now, 55)).toMatch(/^copy {7}\[#+-+\] {2}50% {2}4\.9 KB of 9\.8 KB {2}500 B\/s$/);
   for (let width = 23; width < 90; width++) expect(progressLine(run, now, width).length).toBeLessThanOrEqual(width);
+});
+
+test('rows are rescued after a yes, or with --yes, and a dry run only says what would be written', async () => {
+  const rescue = `rescue ${firstBackup} --table orders`;
+  const dry = await cli(`${rescue} --dry-run`);
+  expect([dry.code, dry.calls.includes(`rescue ${firstBackup}`)]).toEqual([0, false]);
+  expect(dry.stdout).toContain('2 rows will be written');
+  const no = await cli(rescue, { answer: false });
+  expect([no.code, no.calls.includes(`rescue ${firstBackup}`)]).toEqual([130, false]);
+  for (const given of [await cli(rescue, { answer: true }), await cli(`${rescue} --yes`), await cli(rescue)])
+    expect([given.code, given.calls.includes(`rescue ${firstBackup}`)]).toEqual([0, true]);
+  expect((await cli('rescue --list')).stdout).toContain(rescueId);
+  expect((await cli(`rescue --undo ${rescueId}`)).stdout).toBe('Undone: 2 rows taken back.\n');
+  for (const wrong of [`rescue ${firstBackup}`, `${rescue} customers --key 7`, `${rescue} --key 7 --changed`])
+    expect([wrong, (await cli(wrong)).code]).toEqual([wrong, 2]);
 });

@@ -11,7 +11,7 @@ import { drill, type DrillOptions } from './commands/drill.ts';
 import { writeKit } from './commands/kit.ts';
 import { listBackups, type ListFlags } from './commands/list.ts';
 import { acceptLoss, diffBackups } from './commands/losses.ts';
-import { makeMark, pauseContinuous, resumeContinuous, showMoments } from './commands/moments.ts';
+import { makeMark, type MomentsOptions, pauseContinuous, resumeContinuous, showMoments } from './commands/moments.ts';
 import { note, type NoteFlags, pin, type PinFlags, unpin } from './commands/pin.ts';
 import { prune, type PruneOptions } from './commands/prune.ts';
 import { type LogFlags, showLog } from './commands/log.ts';
@@ -22,6 +22,7 @@ import {
   type UndoOptions,
   undoRestore,
 } from './commands/restore.ts';
+import { rescue, type RescueFlags } from './commands/rescue.ts';
 import { addSelfDescription } from './commands/self-description.ts';
 import { serve, type ServeFlags } from './commands/serve.ts';
 import { showStatus, statusExitCode } from './commands/status.ts';
@@ -97,11 +98,14 @@ function addRestoreVerbs({ verb, run }: Given): void {
     ),
   );
   verb('claim').action((flags: ClaimOptions) => run((session) => claim(session, flags), onlyOne));
+  verb('rescue').action((from: string | undefined, flags: RescueFlags) =>
+    run((session) => rescue(session, from, flags), onlyOne),
+  );
   verb('undo').action((flags: UndoOptions) => run((session) => undoRestore(session, flags), onlyOne));
 }
 
 function addContinuousVerbs({ verb, run }: Given): void {
-  verb('moments').action(() => run(showMoments, onlyOne));
+  verb('moments').action((flags: MomentsOptions) => run((session) => showMoments(session, flags), onlyOne));
   verb('mark').action((name: string) => run((session) => makeMark(session, name), onlyOne));
   verb('pause').action(() => run(pauseContinuous, onlyOne));
   verb('resume').action(() => run(resumeContinuous, onlyOne));

@@ -12,7 +12,16 @@ import type { RunKind, Status } from '../service/model.ts';
 import type { BackupServicePort } from '../service/service-port.ts';
 import { inTurns } from './in-turns.ts';
 
-const runKinds = ['backup', 'upload', 'verify', 'restore', 'undo', 'drill'] as const satisfies readonly RunKind[];
+const runKinds = [
+  'backup',
+  'upload',
+  'verify',
+  'restore',
+  'undo',
+  'drill',
+  'rescue',
+  'undo-rescue',
+] as const satisfies readonly RunKind[];
 
 export interface Metrics {
   readonly contentType: string;

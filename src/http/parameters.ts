@@ -1,6 +1,6 @@
 /** The parameters of addresses: each has one form wherever it stands. */
 import { z } from 'zod';
-import { arrivalId, backupName, databaseName, setUpPart, targetName } from './contract.ts';
+import { arrivalId, backupName, databaseName, rescueId, setUpPart, targetName } from './contract.ts';
 
 export const parameters: Readonly<Record<string, z.ZodType>> = {
   filename: z.string().regex(backupName),
@@ -8,4 +8,5 @@ export const parameters: Readonly<Record<string, z.ZodType>> = {
   name: targetName,
   part: setUpPart,
   arrival: arrivalId,
+  rescue: rescueId,
 };

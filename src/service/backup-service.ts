@@ -8,7 +8,7 @@
  */
 import type { RestorePointGiven } from '../words/restore-point.ts';
 import type { Act, AuditEntry, AuditFilter } from './audit/audit.ts';
-import type { CapturedMoment } from './continuous/continuous.ts';
+import type { CapturedMoment } from './continuous/moment-source.ts';
 import { diagnose } from './doctor/diagnose.ts';
 import type { TargetReport } from '../engine/store/self-test.ts';
 import type { ArrivalsPort } from './backups/shown-arrival.ts';
@@ -41,6 +41,7 @@ import type {
 import type { BackupConfig, Settings } from './state/backup-config.ts';
 import type { Run, RunProgress, RunTotal } from '../words/run.ts';
 import type { TargetName } from '../words/target-word.ts';
+import type { Rescue, RescueAsked, RescueOptions, RescuePlan, UndoneRescue } from './inside/shown-rescue.ts';
 import { Notify } from './notify/notify.ts';
 import type { LossAnswer } from './protection/losses.ts';
 import { prune } from './protection/prune.ts';
@@ -263,6 +264,22 @@ export class BackupService implements BackupServicePort {
     return await this.#rooms.restores.undo(options);
   }
 
+  async planRescue(asked: RescueAsked): Promise<RescuePlan> {
+    return await this.#rooms.rescues.plan(asked);
+  }
+
+  async rescue(asked: RescueAsked, options: RescueOptions = {}): Promise<Rescue> {
+    return await this.#rooms.rescues.rescue(asked, options);
+  }
+
+  async undoRescue(id: string, options: Pick<RescueOptions, 'user' | 'onProgress'> = {}): Promise<UndoneRescue> {
+    return await this.#rooms.rescues.undo(id, options);
+  }
+
+  async rescues(): Promise<readonly Rescue[]> {
+    return await this.#rooms.rescues.list();
+  }
+
   /**
    * Where the database is missing, brings the newest good backup back, from the folder or from S3, whichever is newer.
    * Awaited before the app opens the database. Whatever lies at its path is never touched.
@@ -277,13 +294,14 @@ export class BackupService implements BackupServicePort {
 
   /** A text that gets the data back from here or any target with stock programs alone; it holds no secret. */
   async recoveryKit(): Promise<string> {
-    const { context, backups, targets } = this.#rooms;
-    return await writeKit(context, { backups, remotes: targets.all });
+    const { context, backups, continuous, targets } = this.#rooms;
+    const isCaptured = continuous.hasStream || continuous.status() !== null;
+    return await writeKit(context, { backups, remotes: targets.all, isCaptured });
   }
 
   /** @throws BackupError NO_MOMENT where no commits were captured. */
-  async moments(options: MomentsAsked = {}): Promise<Moments> {
-    return await this.#rooms.continuous.moments(undefined, options);
+  async moments({ target = 'local', ...options }: MomentsAsked = {}): Promise<Moments> {
+    return await this.#rooms.streams.at(target).moments(undefined, options);
   }
 
   async mark(name: string): Promise<Marked> {

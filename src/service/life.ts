@@ -5,7 +5,7 @@ import type { Rooms } from './rooms.ts';
 import { stopRun } from './runs/stop-run.ts';
 
 /** @throws BackupError UNSUPPORTED on Windows. */
-export function startRooms({ context, continuous, schedule, targets }: Rooms, notify: Notify): void {
+export function startRooms({ context, continuous, rescues, schedule, targets }: Rooms, notify: Notify): void {
   if (context.isStarted) return;
   if (process.platform === 'win32') {
     throw new BackupError('UNSUPPORTED', 'velist-backup does not support Windows yet', {
@@ -17,6 +17,7 @@ export function startRooms({ context, continuous, schedule, targets }: Rooms, no
   schedule.start();
   targets.start();
   continuous.start();
+  rescues.resume();
 }
 
 /** Asks what is running to stop, and resolves when it has ended. */

@@ -10,6 +10,7 @@ export type { Arrival } from './backups/shown-arrival.ts';
 export type { BackupDiff, BackupItem, Loss, RowChanges } from './backups/shown-backup.ts';
 export type { ContinuousStatus } from './continuous/continuous-status.ts';
 export type { DoctorReport } from './doctor/finding.ts';
+export type { Rescue, RescuePlan } from './inside/shown-rescue.ts';
 export type { Status, TargetStatus } from './protection/shown-status.ts';
 export type { VerdictCode } from './protection/verdict.ts';
 export type { TargetDrill } from './restores/drill-report.ts';

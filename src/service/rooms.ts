@@ -9,8 +9,10 @@ import { Removals } from './backups/removals.ts';
 import { Verifications } from './backups/verifications.ts';
 import { ServiceContext } from './context.ts';
 import { Continuous } from './continuous/continuous.ts';
+import { Streams } from './continuous/streams.ts';
 import { MakeBackup } from './backups/make-backup.ts';
 import type { BackupConfig } from './state/backup-config.ts';
+import { Rescues } from './inside/rescues.ts';
 import { LookAtAll } from './protection/look-at-all.ts';
 import { Losses } from './protection/losses.ts';
 import { Retention } from './protection/retention.ts';
@@ -47,12 +49,14 @@ export function openRooms(options: BackupServiceOptions) {
       void continuous.targetsChanged();
     },
   });
+  const streams = new Streams(context, { continuous, targets });
   const backups = new Backups(context, targets);
   const verifications = new Verifications(context, { backups, claims });
   const arrivals = new Arrivals(context, { backups, claims, retention });
-  const restores = new Restores(context, { backups, continuous, retention, targets });
-  const drills = new Drills(context, { backups, continuous, targets, verifications, assertions });
-  const firstBoots = new FirstBoots(context, { backups, continuous, targets });
+  const restores = new Restores(context, { backups, streams, retention, targets });
+  const rescues = new Rescues(context, { backups, continuous, retention, targets });
+  const drills = new Drills(context, { backups, streams, targets, verifications, assertions });
+  const firstBoots = new FirstBoots(context, { backups, streams, targets });
   const onDelete = (filename: string) => losses.passOn(filename);
   const changes = new Changes(context, { backups, targets, removals, onDelete });
   const ignore = (tables: readonly string[]) => void updateConfig({ lossIgnore: tables });
@@ -79,20 +83,8 @@ export function openRooms(options: BackupServiceOptions) {
   }
 
   return {
-    ...{
-      context,
-      assertions,
-      continuous,
-      rhythm,
-      retention,
-      claims,
-      removals,
-      targets,
-      backups,
-      verifications,
-      restores,
-      drills,
-    },
+    ...{ context, assertions, continuous, streams, rhythm, retention, claims, removals, targets, backups },
+    ...{ verifications, restores, rescues, drills },
     ...{ arrivals, firstBoots, changes, losses, makeBackup, schedule, look, updateConfig },
   };
 }

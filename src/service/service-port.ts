@@ -9,6 +9,7 @@ import type { ArrivalsPort } from './backups/shown-arrival.ts';
 import type { BackupDiff, BackupItem, OtherDatabase } from './backups/shown-backup.ts';
 import type { DoctorReport } from './doctor/finding.ts';
 import type { Status } from './protection/shown-status.ts';
+import type { Rescue, RescueAsked, RescueOptions, RescuePlan, UndoneRescue } from './inside/shown-rescue.ts';
 import type { DrillReport } from './restores/drill-report.ts';
 import type {
   FoundRestorePoint,
@@ -89,7 +90,7 @@ export interface FromTarget {
   readonly onProgress?: (run: RunProgress) => void;
 }
 
-export interface FindOptions extends Pick<FromTarget, 'from'> {
+export interface FindOptions extends Pick<FromTarget, 'from' | 'identity' | 'allowPlain'> {
   /** If there is none of ours, and there are those of one other database, the newest of those. */
   readonly fromOther?: boolean | undefined;
 }
@@ -119,7 +120,9 @@ export interface DurableAsked {
 }
 
 /** Only what lies between these is listed. */
-export interface MomentsAsked {
+export interface MomentsAsked extends Pick<FromTarget, 'identity' | 'allowPlain'> {
+  /** Left out: the stream here. */
+  readonly target?: TargetName | undefined;
   readonly from?: Date | undefined;
   readonly to?: Date | undefined;
 }
@@ -233,6 +236,17 @@ export interface BackupServicePort {
     readonly user?: string;
     readonly onProgress?: (run: RunProgress) => void;
   }): Promise<RestoreResult>;
+  /** What it would do to bring these rows back while the app goes on. Changes nothing. */
+  planRescue(asked: RescueAsked): Promise<RescuePlan>;
+  /**
+   * Brings them back in one transaction, behind a mark or a safety backup. Live rows with other content stay unless their
+   * table's rule says otherwise. DB_CHANGED where the rows are not as they were planned; then nothing was written.
+   */
+  rescue(asked: RescueAsked, options?: RescueOptions): Promise<Rescue>;
+  /** Takes a rescue back; rows that others changed in the meantime are left alone. NOTHING_TO_UNDO the second time. */
+  undoRescue(id: string, options?: Pick<RescueOptions, 'user' | 'onProgress'>): Promise<UndoneRescue>;
+  /** Those of the last 30 days, newest first. */
+  rescues(): Promise<readonly Rescue[]>;
   /** What continuous backup can restore. NO_MOMENT where no commits were captured. */
   moments(options?: MomentsAsked): Promise<Moments>;
   /** Names all that is committed now. BAD_REQUEST for a name that is taken, NOT_DURABLE when it was not captured in time. */

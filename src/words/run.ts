@@ -4,7 +4,7 @@ import type { StepName } from './story.ts';
 import type { TargetName } from './target-word.ts';
 
 export type Trigger = 'start' | 'schedule' | 'manual' | 'cli' | 'safety';
-export type RunKind = 'backup' | 'verify' | 'restore' | 'undo' | 'upload' | 'drill';
+export type RunKind = 'backup' | 'verify' | 'restore' | 'undo' | 'upload' | 'drill' | 'rescue' | 'undo-rescue';
 
 export interface Step {
   readonly name: StepName;

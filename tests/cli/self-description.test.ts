@@ -226,6 +226,13 @@ test('what --json prints is what the schema says, by verb, and nothing that it d
   await check('status', 'status');
   await check('accept-loss', 'accept-loss --ignore-tables');
   await check('restore', `restore ${made.filename} --in-place`);
+  change(shop.databasePath, 'DELETE FROM notes WHERE id <= 3');
+  const rescue = `rescue ${made.filename} --table notes`;
+  await check('rescue', `${rescue} --dry-run`);
+  const { rescue: rescued } = (await check('rescue', `${rescue} --yes`)) as { rescue: { id: string } };
+  await check('rescue', `rescue --undo ${rescued.id}`);
+  await check('rescue', `${rescue} --yes`);
+  await check('rescue', 'rescue --list');
   await check('backup', 'backup');
   await check('claim', 'claim');
   await check('prune', 'prune --dry-run');

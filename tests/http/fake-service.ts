@@ -15,6 +15,7 @@ import type {
   FirstBoot,
   FoundRestorePoint,
   Loss,
+  Rescue,
   RestoreResult,
   Run,
   RunKind,
@@ -38,6 +39,8 @@ export const firstBackup = 'backup-2024-01-15T10-30-00-000Z.sqlite';
 export const secondBackup = 'backup-2024-01-15T11-30-00-000Z.sqlite';
 /** The only file from elsewhere, once one has begun. */
 export const arrivalId = '7d3c1c26-2f0f-4f0a-9d5e-3c9a0f8f2f11';
+/** The only rescue. */
+export const rescueId = '20240115t103000-0123456789ab';
 export const missingBackup = 'backup-2020-01-01T00-00-00-000Z.sqlite';
 
 const setUpVariables = {
@@ -50,6 +53,11 @@ const setUpFindings: TargetReport['findings'] = [
   { check: 'sign-in', result: 'ok', message: 'the key is accepted, and the bucket is there', hint: null, ms: 0 },
   { check: 'owner', result: 'ok', message: 'it is empty, and will belong to dev.sqlite', hint: null, ms: 24 },
 ];
+
+const rescued = (of: string): Rescue => ({
+  ...{ id: rescueId, at: new Date(0), of, written: 2, user: null, undoneAt: null },
+  tables: [{ name: 'orders', inserted: 2, updated: 0 }],
+});
 
 export interface FakeService extends BackupServicePort {
   readonly calls: string[];
@@ -565,6 +573,39 @@ export function createFakeService(): FakeService {
         ...{ target, place: 'folder storage/backups', changed: true, before: { id: 'b', name: 'shop.sqlite' } },
         ...{ databaseId: 'b', ours: 2, others: 0, sparesUntil: new Date('2024-02-08T00:00:00Z') },
       };
+    },
+    async planRescue({ of, tables: asked }) {
+      enter(`planRescue ${of}`);
+      return {
+        ...{
+          of,
+          at: new Date(0),
+          expected: 'as it is',
+          writes: 2,
+          conflicts: [],
+          blocked: [],
+          warnings: [],
+          bytes: 40,
+        },
+        tables: asked.map(({ table, conflicts = 'keep' }) => ({
+          ...{ name: table, picked: 2, needed: 0, insert: 2, update: 0, same: 0, conflicts: 0, rule: conflicts },
+          ...{ hasKey: true, triggers: [] },
+        })),
+      };
+    },
+    async rescue({ of }, { user } = {}) {
+      enter(`rescue ${of}`);
+      users.push(user);
+      return rescued(of);
+    },
+    async undoRescue(id, { user } = {}) {
+      enter(`undoRescue ${id}`);
+      users.push(user);
+      return { rescue: { ...rescued(firstBackup), undoneAt: new Date(0) }, undone: 2, left: 0 };
+    },
+    async rescues() {
+      enter('rescues');
+      return [rescued(firstBackup)];
     },
     async adoptBackup(filename) {
       enter('adoptBackup');

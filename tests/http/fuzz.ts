@@ -13,7 +13,7 @@ import { pageAssets } from '../../src/http/page-assets.ts';
 import { createServer } from '../../src/http/server.ts';
 import { createSignIn } from '../../src/http/access/sign-in.ts';
 import { hostileNamesBeside } from '../support/hostile-names.ts';
-import { arrivalId, createFakeService, firstBackup, missingBackup, secondBackup } from './fake-service.ts';
+import { arrivalId, createFakeService, firstBackup, missingBackup, rescueId, secondBackup } from './fake-service.ts';
 
 const token = '0123456789abcdef';
 const base = 'http://localhost/backup';
@@ -167,6 +167,7 @@ function addresses(path: string, { parameters = [] }: Operation): fc.Arbitrary<s
       path
         .replace('{filename}', () => filename)
         .replace('{name}', target)
+        .replace('{rescue}', rescueId)
         .replace('{arrival}', arrivalId) +
       (Object.keys(asked).length === 0
         ? ''

@@ -1,7 +1,7 @@
 /** Each costly route until it is asked for too often, and what that leaves to the others. */
 import { expect, test } from 'bun:test';
 import { createServer } from '../../src/http/server.ts';
-import { arrivalId, createFakeService, firstBackup } from './fake-service.ts';
+import { arrivalId, createFakeService, firstBackup, rescueId } from './fake-service.ts';
 
 type Asked = readonly [method: string, path: string, body?: string];
 
@@ -25,6 +25,7 @@ const buckets: readonly { readonly most: number; readonly routes: readonly Asked
       ['GET', `${backup}/restore`],
       ['GET', '/api/restore?latest=true'],
       ['GET', '/api/prune'],
+      ['POST', '/api/rescue/plan', `{"of":"${firstBackup}","tables":[{"table":"orders"}]}`],
     ],
   },
   {
@@ -33,6 +34,8 @@ const buckets: readonly { readonly most: number; readonly routes: readonly Asked
       ['POST', `${backup}/restore`, confirmed],
       ['POST', '/api/restore', '{"latest":true,"confirm":"dev.sqlite"}'],
       ['POST', '/api/restore/undo', confirmed],
+      ['POST', '/api/rescue', `{"of":"${firstBackup}","tables":[{"table":"orders"}],"expected":"as it is"}`],
+      ['POST', `/api/rescues/${rescueId}/undo`],
     ],
   },
   { most: 10, routes: [['POST', '/api/targets/s3/test']] },

@@ -7,7 +7,7 @@ import type { Action, Authorize } from '../../src/http/access/authorize.ts';
 import type { OpenApi } from '../../src/http/openapi.ts';
 import { pageAssets } from '../../src/http/page-assets.ts';
 import { createServer } from '../../src/http/server.ts';
-import { arrivalId, createFakeService, firstBackup } from './fake-service.ts';
+import { arrivalId, createFakeService, firstBackup, rescueId } from './fake-service.ts';
 
 const rights: Readonly<Record<string, Action>> = {
   'GET /': 'page',
@@ -36,6 +36,10 @@ const rights: Readonly<Record<string, Action>> = {
   'POST /api/claim': 'configure',
   'POST /api/restore/undo': 'restore',
   'POST /api/restore/dismiss': 'change',
+  'POST /api/rescue/plan': 'look',
+  'POST /api/rescue': 'restore',
+  'GET /api/rescues': 'read',
+  'POST /api/rescues/{rescue}/undo': 'restore',
   'GET /api/moments': 'read',
   'POST /api/marks': 'backup',
   'POST /api/continuous/pause': 'configure',
@@ -81,6 +85,7 @@ function open(authorize: Authorize) {
       .replace('{arrival}', arrivalId)
       .replace('{name}', 's3')
       .replace('{part}', 'webhook')
+      .replace('{rescue}', rescueId)
       .replace('api/diff', 'api/diff?a=latest&b=latest')
       .replace(/^(GET .*api.restore)$/, '$1?latest=true')
       .split(' ');
@@ -139,6 +144,8 @@ for (const [route, body] of [
   ['POST /api/restore', { latest: true, confirm: 'dev.sqlite' }],
   ['POST /api/claim'],
   ['POST /api/restore/undo', { confirm: 'dev.sqlite' }],
+  ['POST /api/rescue', { of: firstBackup, tables: [{ table: 'orders' }], expected: 'as it is' }],
+  ['POST /api/rescues/{rescue}/undo'],
   ['POST /api/loss/accept', { filename: firstBackup }],
   ['POST /api/drill'],
 ] as const) {

@@ -13,7 +13,7 @@ import { createServer } from '../../src/http/server.ts';
 import { arrivalId, createFakeService, fakeGuard, firstBackup } from './fake-service.ts';
 
 const actions: ReadonlySet<Action> = new Set([
-  ...(['open', 'page', 'read', 'metrics', 'audit', 'download'] as const),
+  ...(['open', 'page', 'read', 'metrics', 'audit', 'download', 'look'] as const),
   ...(['backup', 'verify', 'change', 'configure', 'delete', 'restore'] as const),
 ]);
 const token = '0123456789abcdef';

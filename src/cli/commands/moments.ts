@@ -1,14 +1,24 @@
 /** What continuous backup can restore, and what holds it. */
-import type { MomentRange, Moments } from '../../service/model.ts';
+import type { MomentRange, Moments, TargetName } from '../../service/model.ts';
 import { exitCodes } from '../exit-codes.ts';
 import { sizeText } from '../output.ts';
 import type { Session, Work } from '../session.ts';
+import { readIdentity } from './restore.ts';
 
-export const showMoments: Work = async ({ service, output }) => {
-  const moments = await service.moments();
+export interface MomentsOptions {
+  readonly from?: TargetName;
+  readonly identity?: string;
+  readonly allowPlain?: boolean;
+}
+
+export async function showMoments(
+  { service, output }: Session,
+  { from, identity, allowPlain }: MomentsOptions,
+): Promise<number> {
+  const moments = await service.moments({ target: from, identity: readIdentity(identity), allowPlain });
   output.answer(moments, momentsText(moments));
   return exitCodes.done;
-};
+}
 
 export async function makeMark({ service, output }: Session, name: string): Promise<number> {
   const made = await service.mark(name);

@@ -31,10 +31,12 @@ export async function restoreBackup(
   const identity = readIdentity(options.identity);
   const isReplacing = options.online === true || options.inPlace === true;
   const mayBeOther = !isReplacing || options.fromOther === true;
-  const found = await chooseBackup(session, wanted, { at: options.at, from: options.from, fromOther: mayBeOther });
+  const { at, allowPlain } = options;
+  const asked = { at, from: options.from, fromOther: mayBeOther, identity, allowPlain };
+  const found = await chooseBackup(session, wanted, asked);
   const backup = found.kind === 'backup' ? found.backup : null;
   const from = backup === null || backup.target === 'local' ? options.from : backup.target;
-  const copy = { from, identity, allowPlain: options.allowPlain, onProgress: output.progress.show };
+  const copy = { from, identity, allowPlain, onProgress: output.progress.show };
   const source = found.kind === 'file' ? found.path : found.backup.filename;
   const { databasePath } = service.getConfig();
   const about = aboutFound(found, options.at);

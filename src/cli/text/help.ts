@@ -4,6 +4,7 @@
  * understood.
  */
 import { MOMENT_FORMS } from '../../words/moment.ts';
+import { rescueVerb } from './help-rescue.ts';
 
 interface OptionText {
   /** `--to <path>` */
@@ -104,7 +105,7 @@ export const verbs = {
       },
       {
         flags: '--if-missing',
-        what: 'restore the newest good backup, from here or a target, only if the database is missing; for the start of a container',
+        what: 'restore the newest state there is, a captured moment or a good backup, from here or a target, only if the database is missing; for the start of a container',
         conflicts: ['to', 'online', 'inPlace', 'at', 'from', 'dryRun'],
       },
       {
@@ -152,6 +153,7 @@ export const verbs = {
       ['velist-backup undo --in-place --dry-run', 'what that would do while the app is stopped'],
     ],
   },
+  ...rescueVerb,
   adopt: {
     usage: 'adopt <backup>',
     what: 'verify a backup that was made by hand or by Velist, or any database file, and add it to the catalog',
@@ -268,7 +270,15 @@ export const verbs = {
   moments: {
     usage: 'moments',
     what: 'list what continuous backup can restore: from when to when, how finely, and the marks',
-    examples: [['velist-backup moments', 'from when to when, how finely, and the marks']],
+    options: [
+      { flags: '--from <target>', what: 'of the copy of the stream at this target, which is asked now' },
+      identity,
+      allowPlain,
+    ],
+    examples: [
+      ['velist-backup moments', 'from when to when, how finely, and the marks'],
+      ['velist-backup moments --from s3', 'what could be restored if this machine were lost'],
+    ],
   },
   mark: {
     usage: 'mark <name>',
@@ -293,7 +303,7 @@ export const verbs = {
       {
         flags: '--kind <kind>',
         what: 'only runs of this kind',
-        choices: ['backup', 'verify', 'restore', 'undo', 'upload', 'drill'],
+        choices: ['backup', 'verify', 'restore', 'undo', 'upload', 'drill', 'rescue', 'undo-rescue'],
       },
       { flags: '--failed', what: 'only those that failed' },
     ],

@@ -49,10 +49,26 @@ export async function carryOut(request: JobRequest, context: StoryContext): Prom
       return await (await import('../stories/moments.ts')).listMoments(request);
     case 'moment-file':
       return await (await import('../stories/moments.ts')).makeMomentFile(request, context);
+    case 'remote-moments':
+      return await (await import('../stories/remote-moments.ts')).listRemoteMoments(request, context);
+    case 'remote-moment-file':
+      return await (await import('../stories/remote-moments.ts')).makeRemoteMomentFile(request, context);
+    case 'pick-remote-moment':
+      return await (await import('../stories/drill-remote-moment.ts')).pickRemoteMoment(request, context);
+    case 'drill-remote-moment':
+      return await (await import('../stories/drill-remote-moment.ts')).drillRemoteMoment(request, context);
     case 'mark':
       return await (await import('../stories/moments.ts')).mark(request, context);
     case 'try-target':
       return await (await import('../stories/try-target.ts')).tryTarget(request, context);
+    case 'rescue-plan':
+      return (await import('../stories/rescue.ts')).planRescueStory(request);
+    case 'rescue':
+      return await (await import('../stories/rescue.ts')).rescueStory(request, context);
+    case 'rescue-undo':
+      return await (await import('../stories/rescue.ts')).undoRescueStory(request, context);
+    case 'rescues':
+      return await (await import('../stories/rescue.ts')).listRescues(request, context);
     case 'prune':
       return await (await import('../catalog/prune-folder.ts')).pruneFolder(request, context);
   }

@@ -61,7 +61,17 @@ async function run({ parent = process.ppid, limits, ...request }: JobLine): Prom
  * longer.
  */
 function giveWay({ kind }: JobRequest): void {
-  const isWaitedFor = ['restore', 'first-boot', 'plan', 'fetch', 'check', 'moment-file', 'mark'].includes(kind);
+  const isWaitedFor = [
+    'restore',
+    'first-boot',
+    'plan',
+    'fetch',
+    'check',
+    'moment-file',
+    'remote-moments',
+    'remote-moment-file',
+    'mark',
+  ].includes(kind);
   const { PRIORITY_BELOW_NORMAL } = constants.priority;
   try {
     // Started by `nice`, it may give way more already; only root could take that back.

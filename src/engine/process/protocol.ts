@@ -19,10 +19,22 @@ import type { CheckRequest, Checked, ExamineRequest, Examined } from '../stories
 import type { UploadRequest, Uploaded } from '../stories/upload-request.ts';
 import type { ClaimedRemote, ClaimRemoteRequest } from '../stories/hold-target.ts';
 import type { DrillRequest, Drilled } from '../stories/drill.ts';
+import type { RemoteMomentFileRequest, RemoteMomentsRequest } from '../stories/remote-moments.ts';
+import type { DrillRemoteMomentRequest, PickRemoteMomentRequest } from '../stories/drill-remote-moment.ts';
 import type { DrillMomentRequest, PickedMoment, PickMomentRequest } from '../stories/drill-moment.ts';
 import type { MarkRequest, Marked, MomentFileRequest, Moments, MomentsRequest } from '../stories/moments.ts';
 import type { BackupMomentRequest, ComparedMoment } from '../stories/backup-moment.ts';
 import type { TryTargetRequest } from '../stories/try-target.ts';
+import type { PlannedRescue } from '../inside/rescue-plan.ts';
+import type { RescueRecord } from '../inside/rescue-record.ts';
+import type { UndoneRescue } from '../inside/rescue-undo.ts';
+import type {
+  Rescued,
+  RescuePlanRequest,
+  RescueRequest,
+  RescuesRequest,
+  UndoRescueRequest,
+} from '../stories/rescue.ts';
 import type { PruneRequest } from '../catalog/prune-folder.ts';
 
 export interface JobMap {
@@ -50,8 +62,16 @@ export interface JobMap {
   'backup-moment': { request: BackupMomentRequest; result: ComparedMoment };
   moments: { request: MomentsRequest; result: Moments };
   'moment-file': { request: MomentFileRequest; result: null };
+  'remote-moments': { request: RemoteMomentsRequest; result: Moments };
+  'remote-moment-file': { request: RemoteMomentFileRequest; result: null };
+  'pick-remote-moment': { request: PickRemoteMomentRequest; result: PickedMoment };
+  'drill-remote-moment': { request: DrillRemoteMomentRequest; result: Drilled };
   mark: { request: MarkRequest; result: Marked };
   'try-target': { request: TryTargetRequest; result: TargetReport };
+  'rescue-plan': { request: RescuePlanRequest; result: PlannedRescue };
+  rescue: { request: RescueRequest; result: Rescued };
+  'rescue-undo': { request: UndoRescueRequest; result: UndoneRescue };
+  rescues: { request: RescuesRequest; result: readonly RescueRecord[] };
   prune: { request: PruneRequest; result: { readonly removed: readonly string[] } };
 }
 export type JobKind = keyof JobMap;

@@ -12,7 +12,7 @@ const BATCH_BYTES = 256 * 1024;
  * @param descriptor of the file, writable.
  * @throws BackupError BAD_BACKUP; then the file is of no moment.
  */
-export function applySegment(descriptor: number, path: string): ReadLtx {
+export function* applySegment(descriptor: number, path: string): Generator<void, ReadLtx> {
   using segment = new SegmentReader(path);
   const { pageSize, commitPages } = segment.header;
   const batch = Buffer.allocUnsafeSlow(BATCH_BYTES);
@@ -25,7 +25,10 @@ export function applySegment(descriptor: number, path: string): ReadLtx {
   for (; segment.page !== null; segment.advance()) {
     const { number, bytes } = segment.page;
     const isNext = number === first + used / pageSize;
-    if (used > 0 && (!isNext || used === BATCH_BYTES)) flush();
+    if (used > 0 && (!isNext || used === BATCH_BYTES)) {
+      flush();
+      yield;
+    }
     if (used === 0) first = number;
     batch.set(bytes, used);
     used += pageSize;

@@ -27,7 +27,7 @@ export function readMarks(folder: string): readonly Mark[] {
   const path = join(folder, FILE);
   try {
     if (statSync(path, { throwIfNoEntry: false }) === undefined) return [];
-    return z.array(markSchema).parse(JSON.parse(readFileSync(path, 'utf8')));
+    return parseMarks(readFileSync(path, 'utf8'));
   } catch (cause) {
     if (errnoCode(cause) === 'ENOENT') return [];
     throw new BackupError('BAD_BACKUP', `the marks in ${path} cannot be read (${errnoCode(cause) ?? 'damaged'})`, {
@@ -35,6 +35,11 @@ export function readMarks(folder: string): readonly Mark[] {
       cause,
     });
   }
+}
+
+/** @throws for what are no marks. */
+export function parseMarks(text: string): readonly Mark[] {
+  return z.array(markSchema).parse(JSON.parse(text));
 }
 
 /** As `readMarks`; none for a file that can't be read, which the upkeep of the stream reports. */

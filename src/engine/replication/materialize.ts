@@ -5,13 +5,13 @@
  */
 import { closeSync, fstatSync, fsyncSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
 import { BackupError, errnoCode } from '../../words/errors.ts';
-import { lockPageOf } from '../format/ltx/header.ts';
+import { lockPageOf, type LtxHeader } from '../format/ltx/header.ts';
 import { copyPrivately } from '../sqlite/copy-durably.ts';
 import { readHeader, sayRollbackMode } from '../sqlite/header.ts';
 import { applySegment } from './apply.ts';
 import { LocalStream, type LocalSegment } from './local-stream.ts';
 import { stateOf, sumPage } from './page-sums.ts';
-import { type Base, planStream, type StreamPlan, type WishedMoment } from './plan.ts';
+import { type Base, type ListedSegment, planStream, type StreamPlan, type WishedMoment } from './plan.ts';
 import { headerFieldsOf } from './position.ts';
 import { inTurns } from './rest.ts';
 import { bookmarkOf } from './segment.ts';
@@ -43,7 +43,7 @@ export async function materialize(
     stream.refresh();
     const plan = requireFound(planStream(wish, { segments: stream.segments, bases: usable }), wish);
     try {
-      return await carryOut(plan, to, signal);
+      return await buildMoment(plan, to, signal);
     } catch (error) {
       rmSync(to, { force: true });
       if (plans === PLANS_MAX) throw error;
@@ -54,9 +54,13 @@ export async function materialize(
   }
 }
 
-type FoundPlan = Extract<StreamPlan<LocalSegment, BackupBase>, { outcome: 'found' }>;
+type Found<S extends ListedSegment, B extends Base> = Extract<StreamPlan<S, B>, { outcome: 'found' }>;
 
-function requireFound(plan: StreamPlan<LocalSegment, BackupBase>, wish: WishedMoment): FoundPlan {
+/** @throws BackupError NO_MOMENT, with the nearest that can be had. */
+export function requireFound<S extends ListedSegment, B extends Base>(
+  plan: StreamPlan<S, B>,
+  wish: WishedMoment,
+): Found<S, B> {
   if (plan.outcome === 'found') return plan;
   if (plan.outcome === 'gap') {
     throw new BackupError(
@@ -79,22 +83,35 @@ function requireFound(plan: StreamPlan<LocalSegment, BackupBase>, wish: WishedMo
   });
 }
 
-async function carryOut(plan: FoundPlan, to: string, signal?: AbortSignal): Promise<void> {
+interface Parts {
+  readonly txid: bigint;
+  readonly base: BackupBase | null;
+  /** In order; each is asked for when those before it are applied. */
+  readonly segments: Iterable<Pick<LocalSegment, 'path'>> | AsyncIterable<Pick<LocalSegment, 'path'>>;
+}
+
+/**
+ * @param to must not exist; after an error it is of no use.
+ * @throws BackupError BAD_BACKUP, STREAM_UNTRUE; system errors, and those of the segments.
+ */
+export async function buildMoment(plan: Parts, to: string, signal?: AbortSignal): Promise<void> {
   if (plan.base !== null) copyPrivately(plan.base.path, to);
   const file = openSync(to, plan.base === null ? 'wx+' : 'r+', 0o600);
   try {
     if (plan.base !== null)
       for (const [at, bytes] of headerFieldsOf(plan.base.header)) writeSync(file, bytes, 0, bytes.length, at);
-    for (const { path } of plan.segments) {
+    let last: LtxHeader | undefined;
+    let applied = 0;
+    for await (const { path } of plan.segments) {
       signal?.throwIfAborted();
-      applySegment(file, path);
+      last = (await inTurns(applySegment(file, path), signal)).header;
+      applied++;
     }
-    const last = plan.segments.at(-1)?.header;
     const pageSize = last?.pageSize ?? readHeader(file)?.pageSize;
-    if (pageSize === undefined) throw untrue(plan);
+    if (pageSize === undefined) throw untrue(plan, applied);
     const state = await inTurns(stateOfFile(file, pageSize), signal);
     const wanted = last === undefined ? plan.base?.state : last.tag === 0 ? state : last.stateAfter;
-    if (state !== wanted) throw untrue(plan);
+    if (state !== wanted) throw untrue(plan, applied);
     // Without a log beside it, as backups are.
     sayRollbackMode(file);
     fsyncSync(file);
@@ -103,8 +120,8 @@ async function carryOut(plan: FoundPlan, to: string, signal?: AbortSignal): Prom
   }
 }
 
-function untrue({ txid, segments, base }: FoundPlan): BackupError {
-  const from = base === null ? `${segments.length} segments` : `a backup and ${segments.length} segments`;
+function untrue({ txid, base }: Parts, segments: number): BackupError {
+  const from = base === null ? `${segments} segments` : `a backup and ${segments} segments`;
   return new BackupError(
     'STREAM_UNTRUE',
     `the moment ${bookmarkOf(txid)}, built from ${from}, is not what was captured`,

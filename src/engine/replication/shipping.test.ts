@@ -194,7 +194,7 @@ test.each([['plain'], ['sealed']])('a start goes on where the target ends: %s', 
   expect(names.every(({ name }) => name.endsWith('.age') === (form === 'sealed'))).toBe(true);
   // One image for all three starts.
   expect(readdirSync(join(streamAt(target), 'ltx', '9')).length).toBe(1);
-  const first = level0(streamAt(target)).at(-1)!;
+  const first = level0(streamAt(target)).at(-1) ?? '';
   const begin = readFileSync(join(streamAt(target), 'ltx', '0', first))
     .subarray(0, 4)
     .toString();

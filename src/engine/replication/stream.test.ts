@@ -98,7 +98,7 @@ function restore(segments: readonly Stored[], wish: WishedMoment, start: Buffer 
   const file = openSync(path, 'r+');
   try {
     ftruncateSync(file, plan.base ? (start?.length ?? 0) : 0);
-    for (const segment of plan.segments) applySegment(file, segment.path);
+    for (const segment of plan.segments) for (const _step of applySegment(file, segment.path));
   } finally {
     closeSync(file);
   }

@@ -86,6 +86,7 @@ export function kitOf(targets: readonly KitNamed<TargetAccess>[]) {
   return {
     programs: ofKinds.flatMap(({ kit }) => kit.program ?? []),
     needs: ofKinds.flatMap(({ kit, some }) => kit.needs(some)),
+    stream: (target: KitNamed<TargetAccess>) => kindOf(target.access).kit.stream(target),
     otherClients: ofKinds.flatMap(({ kit, some }) => kit.otherClients(some) ?? []),
     fetching: (target: KitNamed<TargetAccess>, step: KitStep) => kindOf(target.access).kit.fetching(target, step),
   };

@@ -7,6 +7,8 @@ export interface KitPart<Access> {
   needs(targets: readonly KitNamed<Access>[]): readonly string[];
   /** Leaves the newest good backup in `$file`, its manifest in `$name.json`. */
   fetching(target: KitNamed<Access>, options: KitStep): string;
+  /** How the captured commits are copied to `continuous`, and what Litestream takes where they are not encrypted. */
+  stream(target: KitNamed<Access>): StreamStep;
   /** Commands of other programs that do the same; null for none. */
   otherClients(targets: readonly KitNamed<Access>[]): string | null;
 }
@@ -16,6 +18,15 @@ export interface KitNamed<Access> {
   readonly name: string;
   readonly access: Access;
   readonly prefix: string;
+}
+
+interface StreamStep {
+  /** Copies what lies there to `continuous`. */
+  readonly copying: string;
+  /** Where each level lies in that copy, before its number in decimal. */
+  readonly level: string;
+  /** A replica in Litestream's configuration. */
+  readonly replica: string;
 }
 
 export interface KitStep {

@@ -51,11 +51,11 @@ export function identityOf(path: string): string {
 }
 
 /** Minutes may pass between the check and the replacement, while the safety backup is made. */
-export function checkStillTheSame(request: RestoreRequest, { identity }: Checked): void {
+export function checkStillTheSame(request: CheckedSource, { identity }: Checked): void {
   if (identityOf(request.source) !== identity) throw changedMeanwhile(request);
 }
 
-export function changedMeanwhile({ sourceName }: RestoreRequest): BackupError {
+export function changedMeanwhile({ sourceName }: Pick<CheckedSource, 'sourceName'>): BackupError {
   return new BackupError('VERIFY_FAILED', `${sourceName} was changed or replaced after it was checked`, {
     hint: 'Nothing was changed. Something else writes to the backup folder; verify the backup again.',
   });

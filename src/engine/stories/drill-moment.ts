@@ -7,7 +7,7 @@ import { BackupError } from '../../words/errors.ts';
 import type { StoryContext } from '../../words/story.ts';
 import { LocalStream } from '../replication/local-stream.ts';
 import { materialize } from '../replication/materialize.ts';
-import { planStream } from '../replication/plan.ts';
+import { type Base, type ListedSegment, planStream, type StreamPlan } from '../replication/plan.ts';
 import { bookmarkOf } from '../replication/segment.ts';
 import { type Drilled, type DrillRequest, rehearse } from './drill.ts';
 import { basesOf, endsOf } from './moments.ts';
@@ -36,6 +36,15 @@ export async function pickMoment({ folder, dice }: PickMomentRequest): Promise<P
   stream.refresh();
   const { segments } = stream;
   const bases = await basesOf(stream);
+  const plan = pickFrom({ segments, bases }, dice);
+  return { bookmark: bookmarkOf(plan.txid), at: plan.at.toISOString() };
+}
+
+/** @throws BackupError as `pickMoment`. */
+export function pickFrom<S extends ListedSegment>(
+  { segments, bases }: { readonly segments: readonly S[]; readonly bases: readonly Base[] },
+  dice: PickMomentRequest['dice'],
+): Extract<StreamPlan<S, Base>, { outcome: 'found' }> {
   const newest = planStream({ latest: true }, { segments, bases });
   if (newest.outcome === 'gap') throw missingSegment(newest.txid);
   const levels = endsOf(segments);
@@ -43,14 +52,14 @@ export async function pickMoment({ folder, dice }: PickMomentRequest): Promise<P
   const picked = level[Math.floor(dice[1] * level.length)];
   if (picked === undefined || newest.outcome === 'none') throw noMoments();
   const plan = planStream({ txid: picked.maxTxid }, { segments, bases });
-  if (plan.outcome === 'found') return { bookmark: bookmarkOf(plan.txid), at: plan.at.toISOString() };
+  if (plan.outcome === 'found') return plan;
   const reached = plan.outcome === 'gap' ? plan.txid : plan.before;
   const next = (reached ?? 0n) + 1n;
   // Nothing goes on from there: what lies behind can't be reached.
   if (!segments.some(({ minTxid, maxTxid }) => minTxid <= next && maxTxid >= next)) throw missingSegment(reached ?? 0n);
   const nearest = reached === null ? newest : planStream({ txid: reached }, { segments, bases });
   if (nearest.outcome !== 'found') throw noMoments();
-  return { bookmark: bookmarkOf(nearest.txid), at: nearest.at.toISOString() };
+  return nearest;
 }
 
 export interface DrillMomentRequest extends Pick<DrillRequest, 'staging' | 'assertions' | 'lockWaitMs'> {

@@ -13,9 +13,16 @@ import { DISK_RESERVE_BYTES } from '../disk/share.ts';
 import { LocalStream, type LocalSegment } from '../replication/local-stream.ts';
 import { type Mark, MARKS_LOCK, readableMarks, readMarks, writeMarks } from '../replication/marks.ts';
 import { type BackupBase, materialize } from '../replication/materialize.ts';
-import { type Base, planStream, SNAPSHOT_LEVEL, type WishedMoment } from '../replication/plan.ts';
+import {
+  type Base,
+  type ListedSegment,
+  planStream,
+  SNAPSHOT_LEVEL,
+  type StreamPlan,
+  type WishedMoment,
+} from '../replication/plan.ts';
 import { REPLICATOR_LOCK } from '../replication/pause.ts';
-import { bookmarkOf } from '../replication/segment.ts';
+import { bookmarkOf, type SegmentSpan } from '../replication/segment.ts';
 
 /** As it crosses the border of a process. */
 export type MomentWish = { readonly latest: true } | { readonly at: string } | { readonly bookmark: string };
@@ -52,6 +59,9 @@ interface FoundMoment {
   readonly at: string;
   readonly segments: number;
   readonly bytes: number;
+  /** The nearest that can be restored on both sides of it; null where there is none. */
+  readonly before: string | null;
+  readonly after: string | null;
 }
 
 export interface Moments {
@@ -77,23 +87,36 @@ export async function listMoments({ folder, wish = { latest: true }, from, to }:
   const plan = planStream(toWish(wish), { segments, bases });
   const isListed = (at: Date) =>
     (from === undefined || at >= new Date(from)) && (to === undefined || at <= new Date(to));
-  const near = plan.outcome === 'none' ? [plan.before, plan.after] : plan.outcome === 'gap' ? [plan.txid] : [];
   return {
-    found:
-      plan.outcome === 'found'
-        ? {
-            bookmark: bookmarkOf(plan.txid),
-            at: plan.at.toISOString(),
-            segments: plan.segments.length,
-            bytes: plan.segments.reduce((sum, one) => sum + one.sizeBytes, 0),
-          }
-        : null,
-    near: near.flatMap((txid) => (txid === null ? [] : bookmarkOf(txid))),
+    found: plan.outcome === 'found' ? foundMoment(plan, segments) : null,
+    near: nearOf(plan),
     ranges: rangesOf(endsOf(segments).map((own) => own.filter(({ at }) => isListed(at)))),
     gaps: gapsOf(segments, bases),
     marks: readableMarks(folder).filter(({ at }) => isListed(new Date(at))),
     sizeBytes,
     tag: stream.newest?.header.tag ?? null,
+  };
+}
+
+/** Where the wished moment is not there, the nearest that can be had. */
+export function nearOf(plan: StreamPlan<ListedSegment, Base>): readonly string[] {
+  const near = plan.outcome === 'none' ? [plan.before, plan.after] : plan.outcome === 'gap' ? [plan.txid] : [];
+  return near.flatMap((txid) => (txid === null ? [] : bookmarkOf(txid)));
+}
+
+type Sized = SegmentSpan & { readonly level: number; readonly sizeBytes: number };
+
+export function foundMoment(
+  plan: Extract<StreamPlan<ListedSegment & Sized, Base>, { outcome: 'found' }>,
+  all: readonly Sized[],
+): FoundMoment {
+  const ends = endsOf(all).flatMap((own) => own.map(({ maxTxid }) => maxTxid));
+  const [before, after] = [ends.filter((end) => end < plan.txid), ends.filter((end) => end > plan.txid)];
+  return {
+    ...{ bookmark: bookmarkOf(plan.txid), at: plan.at.toISOString(), segments: plan.segments.length },
+    bytes: plan.segments.reduce((sum, one) => sum + one.sizeBytes, 0),
+    before: before.length === 0 ? null : bookmarkOf(before.reduce((a, b) => (a > b ? a : b))),
+    after: after.length === 0 ? null : bookmarkOf(after.reduce((a, b) => (a < b ? a : b))),
   };
 }
 
@@ -118,7 +141,9 @@ function rangesOf(levels: readonly (readonly LocalSegment[])[]): readonly Moment
 }
 
 /** The moments of each granularity, the finest first. What can be restored begins with the oldest segment that has all pages. */
-export function endsOf(segments: readonly LocalSegment[]): readonly (readonly LocalSegment[])[] {
+export function endsOf<S extends SegmentSpan & { readonly level: number }>(
+  segments: readonly S[],
+): readonly (readonly S[])[] {
   const [base] = segments.filter(({ minTxid }) => minTxid === 1n).toSorted((a, b) => (a.maxTxid < b.maxTxid ? -1 : 1));
   if (base === undefined) return [];
   return [...new Set(segments.map(({ level }) => level))]
@@ -127,8 +152,11 @@ export function endsOf(segments: readonly LocalSegment[]): readonly (readonly Lo
 }
 
 /** A gap begins when no segment goes on from what is reached, and ends with the next base. */
-function gapsOf(segments: readonly LocalSegment[], backups: readonly Base[]): readonly MomentGap[] {
-  const isWhole = ({ level }: LocalSegment) => level === SNAPSHOT_LEVEL;
+export function gapsOf(
+  segments: readonly (SegmentSpan & { readonly level: number })[],
+  backups: readonly Base[],
+): readonly MomentGap[] {
+  const isWhole = ({ level }: { readonly level: number }) => level === SNAPSHOT_LEVEL;
   const bases = [...segments.filter(isWhole).map(({ maxTxid }) => maxTxid), ...backups.map(({ txid }) => txid)];
   const steps = [
     ...bases.map((txid) => ({ first: txid, last: txid, isBase: true })),
@@ -156,7 +184,7 @@ function gapsOf(segments: readonly LocalSegment[], backups: readonly Base[]): re
   }));
 }
 
-function toWish(wish: MomentWish): WishedMoment {
+export function toWish(wish: MomentWish): WishedMoment {
   if ('latest' in wish) return wish;
   return 'at' in wish ? { at: new Date(wish.at) } : { txid: BigInt(`0x${wish.bookmark}`) };
 }

@@ -8,6 +8,7 @@ export type Action =
   | 'metrics'
   | 'audit'
   | 'download'
+  | 'look'
   | 'backup'
   | 'verify'
   | 'change'

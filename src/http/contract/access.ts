@@ -33,6 +33,8 @@ export const auditEntry = z.object({
     'restore',
     'restore-if-missing',
     'undo',
+    'rescue',
+    'undo-rescue',
     'settings',
     'pin',
     'unpin',

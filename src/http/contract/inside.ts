@@ -271,6 +271,8 @@ export const rescuePlan = z.object({
   bytes: z.number(),
 });
 
+export const rescueId = z.string().regex(/^\d{8}t\d{6}-[\da-f]{12}$/);
+
 /** `POST /api/rescue`: DB_CHANGED where the rows are not as they were planned. */
 export const rescueGoBody = rescueBody.extend({ expected: z.string().max(200) });
 export const rescued = z.object({
@@ -284,7 +286,7 @@ export const rescued = z.object({
   undoneAt: time.nullable(),
 });
 export const rescuedAnswer = z.object({ rescue: rescued });
-/** `POST /api/rescues/:id/undo`: rows that others changed in the meantime are left alone. */
+/** `POST /api/rescues/:rescue/undo`: rows that others changed in the meantime are left alone. */
 export const rescueUndone = z.object({ rescue: rescued, undone: z.number(), left: z.number() });
 /** `GET /api/rescues`: the newest first; each can be undone for 30 days. */
 export const rescues = z.object({ rescues: z.array(rescued) });

@@ -1,6 +1,6 @@
 /** Restores: the plan of one, what is asked for, and its result. */
 import { z } from 'zod';
-import { time, allowPlain } from './common.ts';
+import { allowPlain, targetName, time } from './common.ts';
 import { run } from './runs.ts';
 
 /** What a moment that was asked for was taken for; `said` names its zone, and the same in UTC. */
@@ -22,6 +22,14 @@ export const restorePlan = z.object({
   undo: z.boolean(),
   warnings: z.array(z.string()),
   moment: askedMoment.optional(),
+  /** If it is a captured moment: from where, of how many segments and bytes, and the nearest moments before and after it. */
+  stream: z
+    .object({
+      ...{ target: z.string(), bookmark: z.string(), segments: z.number(), bytes: z.number() },
+      before: z.string().nullable(),
+      after: z.string().nullable(),
+    })
+    .optional(),
 });
 
 export const planQuery = z.object({ mode: z.enum(['online', 'offline']).optional(), allowPlain });
@@ -31,6 +39,8 @@ const restorePoint = {
   backup: z.string().max(255).optional(),
   /** `2024-01-15T10:30`, `yesterday 18:00`, `2 hours ago`: without a zone it is local time of the server. */
   at: z.string().max(100).optional(),
+  /** Only from this target; left out: from wherever the newest lies. */
+  from: targetName.optional(),
 };
 
 /** `GET /api/restore`: which backup that is, and what a restore of it would do. */

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { time, targetName, errorBody, trigger } from './common.ts';
 
-const runKind = z.enum(['backup', 'verify', 'restore', 'undo', 'upload', 'drill']);
+const runKind = z.enum(['backup', 'verify', 'restore', 'undo', 'upload', 'drill', 'rescue', 'undo-rescue']);
 const drilled = z.object({
   target: targetName,
   proof: z.enum(['restored', 'sealed']).nullable(),

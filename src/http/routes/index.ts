@@ -11,6 +11,7 @@ import { eventRoutes } from './events.ts';
 import { lossRoutes } from './losses.ts';
 import { momentRoutes } from './moments.ts';
 import { pageRoutes } from './page.ts';
+import { rescueRoutes } from './rescue.ts';
 import { restoreRoutes } from './restores.ts';
 import { runRoutes } from './runs.ts';
 import { settingRoutes } from './settings.ts';
@@ -29,6 +30,7 @@ export const table = [
   ...arrivalRoutes,
   ...lossRoutes,
   ...restoreRoutes,
+  ...rescueRoutes,
   ...momentRoutes,
   ...targetRoutes,
   ...settingRoutes,

@@ -13,7 +13,8 @@ export const momentRoutes = [
     isLong: always,
     query: momentsQuery,
     answers: { 200: moments },
-    handle: ({ service, query: { from, to } }) => service.moments({ from: timeOf(from), to: timeOf(to) }),
+    handle: ({ service, query: { from, to, target } }) =>
+      service.moments({ from: timeOf(from), to: timeOf(to), target }),
   }),
   route({
     method: 'POST',

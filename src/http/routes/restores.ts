@@ -45,8 +45,8 @@ export const restoreRoutes = [
     path: '/api/restore',
     summary: 'What a restore of the latest backup, or of that of a moment, would do',
     query: pointPlanQuery,
-    handle: ({ service, query: { mode, allowPlain, ...named } }) =>
-      service.planRestore(pointOf(named), { mode, allowPlain: allowPlain !== undefined }),
+    handle: ({ service, query: { mode, allowPlain, from, ...named } }) =>
+      service.planRestore(pointOf(named), { mode, from, allowPlain: allowPlain !== undefined }),
   }),
   route({
     ...aRestore,

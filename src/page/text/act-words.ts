@@ -8,6 +8,8 @@ export const kindWords: Record<Run['kind'], string> = {
   undo: 'Undo restore',
   upload: 'Upload',
   drill: 'Drill',
+  rescue: 'Rescue',
+  'undo-rescue': 'Undo rescue',
 };
 
 /** With a result behind them: “Sign-in refused”. */
@@ -23,6 +25,8 @@ export const actWords: Record<AuditAnswer['entries'][number]['act'], string> = {
   restore: 'Restore',
   'restore-if-missing': 'Restore of the missing database',
   undo: 'Undo of a restore',
+  rescue: 'Rescue of rows',
+  'undo-rescue': 'Undo of a rescue',
   settings: 'Settings',
   pin: 'Pin',
   unpin: 'Unpin',

@@ -7,6 +7,7 @@ const filters = {
   All: () => true,
   Failed: ({ result }: Run) => result === 'failed',
   Restores: ({ kind }: Run) => kind === 'restore' || kind === 'undo',
+  Rescues: ({ kind }: Run) => kind === 'rescue' || kind === 'undo-rescue',
   Drills: ({ kind }: Run) => kind === 'drill',
   Alarms: ({ kind, backup }: Run, alarmed: ReadonlySet<string>) =>
     kind === 'backup' && backup !== null && alarmed.has(backup),

@@ -12,6 +12,8 @@ const runIcons: Record<Run['kind'], Icon> = {
   restore: 'restore',
   undo: 'restore',
   drill: 'badge-check',
+  rescue: 'restore',
+  'undo-rescue': 'restore',
 };
 
 export function runningWords(known: Known): Words {
@@ -75,7 +77,20 @@ export function runningWords(known: Known): Words {
         actions: [],
       };
     }
+    case 'rescue':
+    case 'undo-rescue':
+      return {
+        ...base,
+        ...rescueWords(run),
+        say: [`${started} `, ...named(run, now, zone), 'The app goes on meanwhile.'],
+      };
   }
+}
+
+function rescueWords(run: RunProgress): Pick<Words, 'headline' | 'count' | 'actions'> {
+  const count = stepCount(run);
+  if (run.kind === 'undo-rescue') return { headline: 'Taking rescued rows back…', count, actions: [] };
+  return { headline: 'Rescuing rows…', count, actions: ['stop'] };
 }
 
 /** "step 3 of 5" */

@@ -30,6 +30,8 @@ type AuditAct =
   | 'restore'
   | 'restore-if-missing'
   | 'undo'
+  | 'rescue'
+  | 'undo-rescue'
   | 'settings'
   | 'pin'
   | 'unpin'

@@ -13,12 +13,20 @@ import { noteUntrueBackup, readStatus, type StreamStatus, untrueBackupText } fro
 import type { Marked, MomentWish, Moments } from '../../engine/stories/moments.ts';
 import type { BackupMoment } from '../../engine/stories/replicate.ts';
 import { BackupError } from '../../words/errors.ts';
+import type { TargetName } from '../../words/target-word.ts';
 import { currentActor } from '../audit/actor.ts';
 import type { ServiceContext } from '../context.ts';
 import { type ContinuousStatus, type Shown, shown } from './continuous-status.ts';
 import type { JobAsked } from '../runs/jobs.ts';
 import type { DurableAsked, MomentsAsked } from '../service-port.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
+import {
+  type CapturedMoment,
+  type MomentFile,
+  type MomentSource,
+  type NewestMoment,
+  newestMomentOf,
+} from './moment-source.ts';
 import { type ContinuousOptions, Replication } from './replication.ts';
 import { ShipTargets, shippingNews, unshippedTexts } from './ship-targets.ts';
 
@@ -40,23 +48,11 @@ interface BackupWitness {
   readonly end: () => void;
 }
 
-export interface CapturedMoment {
-  readonly bookmark: string;
-  readonly at: Date;
-}
-
-export interface NewestMoment {
-  /** Null where none can be reached: segments are missing, or damaged. */
-  readonly moment: CapturedMoment | null;
-  /** The newest that is known to have been captured; null where nobody knows it any more. */
-  readonly until: CapturedMoment | null;
-  readonly tag: number | null;
-}
-
 /** No moment ends there. */
 const NOWHERE: LogEnd = { salts: '', frames: 0 };
 
-export class Continuous {
+export class Continuous implements MomentSource {
+  readonly target = 'local';
   readonly #context: ServiceContext;
   readonly #options: ContinuousOptions | null;
   readonly #replication: Replication;
@@ -86,6 +82,11 @@ export class Continuous {
   /** Commits are captured, or were: there may be moments. */
   get hasStream(): boolean {
     return existsSync(this.folder);
+  }
+
+  /** By this process or another one: the newest moment is here. */
+  get isCapturedNow(): boolean {
+    return this.hasStream && isLocked(join(this.folder, REPLICATOR_LOCK));
   }
 
   /** The replicator alone checkpoints. */
@@ -150,13 +151,13 @@ export class Continuous {
     return { ...status, maxLagSeconds, concern, drill: this.#lastDrill() };
   }
 
-  /** The drills of moments: the last one, and the failed one that nothing has answered. */
-  drilledMoments() {
+  /** The drills of moments from that place: the last one, and the failed one that nothing has answered. */
+  drilledMoments(target: TargetName) {
     const { history } = this.#context.state;
     const oldestAt = this.status()?.oldestAt ?? null;
     return {
-      open: history.openDrill('local', 'moments'),
-      last: history.lastDrill('local', undefined, 'moments'),
+      open: history.openDrill(target, 'moments'),
+      last: history.lastDrill(target, undefined, 'moments'),
       oldestAt,
     };
   }
@@ -245,16 +246,11 @@ export class Continuous {
   /** The newest moment that can be reached, for a database that is gone; null where nothing was ever captured. */
   async newestMoment(): Promise<NewestMoment | null> {
     if (!this.hasStream) return null;
-    const { found, near, marks, sizeBytes, tag } = await this.moments();
-    const [nearest] = near;
-    const reached = found ?? (nearest === undefined ? null : (await this.moments({ bookmark: nearest })).found);
-    const noted = [readStatus(this.folder), ...marks, found].flatMap((one) => toCaptured(one) ?? []);
-    const until = noted.toSorted((a, b) => (a.bookmark < b.bookmark ? -1 : 1)).at(-1) ?? null;
-    return until !== null || sizeBytes > 0 ? { moment: toCaptured(reached), until, tag } : null;
+    return await newestMomentOf(this, {}, readStatus(this.folder));
   }
 
   /** A moment as a file in the folder of the backups, which is removed with what is returned. */
-  async momentFile(bookmark: string, asked?: JobAsked): Promise<Disposable & { readonly path: string }> {
+  async momentFile(bookmark: string, asked?: JobAsked): Promise<MomentFile> {
     const { jobs, folder: backups } = this.#context;
     const place = takeMomentPlace(backups.path, bookmark);
     try {
@@ -369,12 +365,6 @@ const pausedText = {
   replaced:
     'Commits are not captured: another file took the name of the database. `velist-backup resume` captures that one from now on.',
 } as const;
-
-function toCaptured(
-  noted: { readonly bookmark: string | null; readonly at: string | null } | null,
-): CapturedMoment | null {
-  return noted?.bookmark && noted.at ? { bookmark: noted.bookmark, at: new Date(noted.at) } : null;
-}
 
 const notYet: StreamStatus = {
   ...{ phase: 'starting', bookmark: null, at: null, oldestAt: null, caughtUpAt: null, sizeBytes: 0, logBytes: 0 },

@@ -39,7 +39,10 @@ export class ShipTargets {
   }
 
   hear(target: TargetName, news: PlaceNews): void {
-    if (news.type === 'warning') return this.#context.warnOnce(news.message);
+    if (news.type === 'warning') {
+      this.#context.warnOnce(news.message);
+      return;
+    }
     const remote = this.#remotes().all.find((one) => one.target === target);
     if (news.type === 'writer') remote?.writing.onEvent(news.news);
     else void remote?.seenBefore(news.identity);

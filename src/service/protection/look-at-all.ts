@@ -105,7 +105,7 @@ export class LookAtAll {
           ...{ target, copies },
           openDrill: this.#drilled(target).open,
           lastDrill: this.#drilled(target).last,
-          ...(target === 'local' && { moments: continuous.drilledMoments() }),
+          moments: continuous.drilledMoments(target),
         })),
       ),
       shownRestore: restores.shownRestore(lastRestore),

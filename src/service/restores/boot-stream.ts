@@ -4,8 +4,9 @@
  */
 import type { Manifest } from '../../engine/format/manifest.ts';
 import type { KnownBackup } from '../backups/backup-item.ts';
-import type { CapturedMoment, NewestMoment } from '../continuous/continuous.ts';
+import type { CapturedMoment, NewestMoment } from '../continuous/moment-source.ts';
 import { BackupError } from '../../words/errors.ts';
+import { type TargetName, targetWord } from '../../words/target-word.ts';
 
 type DatedCopy = Pick<KnownBackup, 'name' | 'createdAt' | 'other'> & {
   readonly manifest: Pick<Manifest, 'position'> | null;
@@ -42,5 +43,20 @@ export function lackOfBackup(copy: DatedCopy, { moment, until, tag }: NewestMome
 export function noMomentLeft(): BackupError {
   return new BackupError('NO_MOMENT', 'commits were captured, and none of the moments can be reached', {
     hint: 'Segments of the stream are missing or damaged. Look for them in the folder of the backups, `continuous/ltx`.',
+  });
+}
+
+/** The newest moment first; the stream here before its copies, and one of which no moment is left behind the others. */
+export function inOrder<Stream extends NewestMoment>(streams: readonly Stream[]): readonly Stream[] {
+  const timeOf = ({ moment, until }: NewestMoment) => (moment ?? until)?.at.getTime() ?? 0;
+  return streams.toSorted((a, b) => timeOf(b) - timeOf(a));
+}
+
+/** Silence is not taken for an empty place. */
+export function unknownThere(target: TargetName, what: string, error: unknown): BackupError {
+  const { code, message, hint } = BackupError.from(error);
+  return new BackupError(code, `it is not known whether ${targetWord(target)} holds ${what}: ${message}`, {
+    hint: `${hint} Nothing was brought back; an app that starts now would begin with an empty database.`,
+    cause: error,
   });
 }

@@ -13,7 +13,7 @@ import type { ActiveRun } from '../runs/active-run.ts';
 import { isHere, type KnownBackup } from '../backups/backup-item.ts';
 import type { Backups } from '../backups/backups.ts';
 import type { Verifications } from '../backups/verifications.ts';
-import type { Continuous } from '../continuous/continuous.ts';
+import type { Streams } from '../continuous/streams.ts';
 import { MomentDrills } from './moment-drills.ts';
 import type { ServiceContext } from '../context.ts';
 import type { DrillAsked } from '../service-port.ts';
@@ -26,14 +26,17 @@ import type { Drilled } from '../../engine/stories/drill.ts';
 
 interface DrillsParts {
   readonly backups: Backups;
-  readonly continuous: Continuous;
+  readonly streams: Streams;
   readonly targets: RemoteTargets;
   readonly verifications: Verifications;
   /** One SQL statement, or the path of a file with several; null for none. */
   readonly assertions: string | null;
 }
 
-type EachAsked = DrillAsked & { readonly moment: boolean };
+type EachAsked = DrillAsked & {
+  /** Streams of which a moment is drilled. */
+  readonly moments: readonly TargetName[];
+};
 
 type Listener = (run: RunProgress) => void;
 
@@ -80,23 +83,22 @@ export class Drills {
     if (!options.drills?.scheduled || this.#going.size > 0 || nowMs < this.#notBeforeMs) return;
     const { history } = this.#context.state;
     const due = this.#targets().filter((target) => isDue(history.lastDrill(target), nowMs));
-    const isMomentDue = this.#moments.isOn && isDue(history.lastDrill('local', undefined, 'moments'), nowMs);
-    if (due.length === 0 && !isMomentDue) return;
+    const moments = this.#streams().filter((target) => isDue(history.lastDrill(target, undefined, 'moments'), nowMs));
+    if (due.length === 0 && moments.length === 0) return;
     this.#notBeforeMs = nowMs + RETRY_MS;
-    void this.#drillEach(due, { trigger: 'schedule', moment: isMomentDue }).catch((error: unknown) =>
+    void this.#drillEach(due, { trigger: 'schedule', moments }).catch((error: unknown) =>
       this.#context.log('error', `The drill could not be run: ${BackupError.from(error).message}`),
     );
   }
 
   /** @throws BackupError BAD_REQUEST for a target that is not configured, and for a text that is no identity. */
   async run(asked: DrillAsked = {}): Promise<DrillReport> {
-    if (asked.at !== undefined && asked.target !== undefined && asked.target !== 'local') throw onlyHere();
     if (asked.target !== undefined && asked.target !== 'local') this.#parts.backups.requireRemote(asked.target);
     const identities = asked.identity === undefined ? [] : parseIdentities(asked.identity);
     const targets = asked.at !== undefined ? [] : asked.target ? [asked.target] : this.#targets();
-    const isHere = asked.target === undefined || asked.target === 'local';
-    const moment = asked.at !== undefined || (isHere && this.#moments.isOn);
-    const drills = await this.#drillEach(targets, { ...asked, moment }, identities);
+    const streams = this.#streams().filter((target) => asked.target === undefined || target === asked.target);
+    const moments = asked.at === undefined ? streams : [asked.target ?? 'local'];
+    const drills = await this.#drillEach(targets, { ...asked, moments }, identities);
     return { ok: drills.every(({ result }) => result === 'proven' || result === 'sealed'), drills };
   }
 
@@ -110,6 +112,11 @@ export class Drills {
 
   #targets(): readonly TargetName[] {
     return ['local', ...this.#parts.targets.enabled.map(({ target }) => target)];
+  }
+
+  /** Streams of which a moment is drilled: the one here, and its copies. */
+  #streams(): readonly TargetName[] {
+    return this.#moments.isOn ? this.#targets() : [];
   }
 
   /** One after the other: each needs room for a whole database. */
@@ -144,8 +151,12 @@ export class Drills {
         if ((await this.#rehearsal.newest(target, next)).backup === null) break;
       }
     }
-    const ofMoment = asked.moment ? await this.#moments.drill(asked, (run) => this.#track(run)) : null;
-    return ofMoment ? [...drills, ofMoment] : drills;
+    for (const target of asked.moments) {
+      const ofMoment = await this.#moments.drill({ ...asked, target }, (run) => this.#track(run));
+      if (ofMoment) drills.push(ofMoment);
+      if (ofMoment?.result === 'stopped') break;
+    }
+    return drills;
   }
 
   async #join(
@@ -254,12 +265,6 @@ export class Drills {
 function isDue(last: Run | null, nowMs: number): boolean {
   // One of the future was before the clock went back.
   return last === null || Math.abs(nowMs - last.endedAt.getTime()) >= EVERY_MS;
-}
-
-function onlyHere(): BackupError {
-  return new BackupError('BAD_REQUEST', 'moments are captured on this machine alone', {
-    hint: 'Leave the target out: `at` drills a moment of the local stream.',
-  });
 }
 
 function placeOf(target: TargetName): keyof typeof weights {

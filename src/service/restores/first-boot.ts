@@ -15,11 +15,12 @@ import { takeLock } from '../../engine/disk/lock.ts';
 import { type ConsideredCopy, type PlannedPlace, planRestore } from '../../engine/restore-points/plan.ts';
 import { isHere, type KnownBackup } from '../backups/backup-item.ts';
 import type { Backups } from '../backups/backups.ts';
-import type { Continuous, NewestMoment } from '../continuous/continuous.ts';
+import { type MomentSource, type NewestMoment, newestMomentOf } from '../continuous/moment-source.ts';
+import type { Streams } from '../continuous/streams.ts';
 import type { FetchOptions } from '../targets/downloads.ts';
 import type { ServiceContext } from '../context.ts';
 import { lookAt } from './boot-look.ts';
-import { isOfOther, isOlder, lackOfBackup, lackOfMoment, noMomentLeft } from './boot-stream.ts';
+import { inOrder, isOfOther, isOlder, lackOfBackup, lackOfMoment, noMomentLeft, unknownThere } from './boot-stream.ts';
 import type { FirstBoot, FirstBootSkipped } from './restore-result.ts';
 import type { RunProgress } from '../../words/run.ts';
 import type { ActiveRun } from '../runs/active-run.ts';
@@ -38,6 +39,10 @@ export interface FirstBootOptions {
 
 /** With the private key instead of its file. */
 type CopyOptions = FirstBootOptions & { readonly identity: string | undefined };
+
+interface PlacedStream extends NewestMoment {
+  readonly source: MomentSource;
+}
 
 interface Candidate {
   readonly name: string;
@@ -59,17 +64,17 @@ const weights = {
 export class FirstBoots {
   readonly #context: ServiceContext;
   readonly #backups: Backups;
-  readonly #continuous: Continuous;
+  readonly #streams: Streams;
   readonly #targets: RemoteTargets;
   #waiting = new AbortController();
 
   constructor(
     context: ServiceContext,
-    parts: { readonly backups: Backups; readonly continuous: Continuous; readonly targets: RemoteTargets },
+    parts: { readonly backups: Backups; readonly streams: Streams; readonly targets: RemoteTargets },
   ) {
     this.#context = context;
     this.#backups = parts.backups;
-    this.#continuous = parts.continuous;
+    this.#streams = parts.streams;
     this.#targets = parts.targets;
   }
 
@@ -104,8 +109,8 @@ export class FirstBoots {
     );
     if (plan.isForeign) throw this.#foreign(plan.others);
     const takesOthers = plan.considered.some(({ copy }) => copy.other);
-    const stream = await this.#ownStream(places[0]?.copies ?? [], takesOthers);
-    if (plan.considered.length === 0 && stream === null) {
+    const streams = await this.#ownStreams(places, takesOthers, { ...options, identity });
+    if (plan.considered.length === 0 && streams.length === 0) {
       this.#refuseWhenOneWasMade();
       const looked = [folder.named, ...this.#targets.all.map(({ address }) => address)];
       log('info', `No backup, first boot: there is none in ${looked.join(' and none in ')}.`);
@@ -116,55 +121,81 @@ export class FirstBoots {
         hint: 'It was left as it is. Remove it to restore the newest good backup, or start without restoring if it is meant to be empty.',
       });
     }
-    return await this.#bringBack(this.#candidates(plan.considered, stream, { ...options, identity }));
+    return await this.#bringBack(this.#candidates(plan.considered, streams, { ...options, identity }));
   }
 
-  /** What was captured here, unless it is of another database. */
-  async #ownStream(here: readonly KnownBackup[], takesOthers: boolean): Promise<NewestMoment | null> {
-    const stream = await this.#continuous.newestMoment();
-    if (stream === null || takesOthers || !isOfOther(stream, here)) return stream;
-    this.#context.log(
-      'warn',
-      'Commits were captured in this folder, which holds backups of other databases too; nothing says that they are of this one, so none of them is brought back.',
-    );
-    return null;
+  /** What was captured, by place and newest first, unless it is of another database. */
+  async #ownStreams(
+    places: readonly PlannedPlace<KnownBackup>[],
+    takesOthers: boolean,
+    options: CopyOptions,
+  ): Promise<readonly PlacedStream[]> {
+    const found: PlacedStream[] = [];
+    for (const { target, copies } of places) {
+      const source = this.#streams.at(target);
+      const stream = await this.#newestOf(source, options);
+      if (stream === null) continue;
+      if (takesOthers || !isOfOther(stream, copies)) {
+        found.push({ ...stream, source });
+        continue;
+      }
+      const where = target === 'local' ? 'in this folder, which' : `to ${targetWord(target)}, which`;
+      this.#context.log(
+        'warn',
+        `Commits were captured ${where} holds backups of other databases too; nothing says that they are of this one, so none of them is brought back.`,
+      );
+    }
+    return inOrder(found);
   }
 
-  /** What is tried, in this order: the captured moment comes before the first copy that is older. */
+  async #newestOf(source: MomentSource, options: CopyOptions): Promise<NewestMoment | null> {
+    if (source.target === 'local') return await this.#streams.here.newestMoment();
+    try {
+      return await newestMomentOf(source, options);
+    } catch (error) {
+      const { code, message } = BackupError.from(error);
+      if (code !== 'PLAIN_COPY') throw unknownThere(source.target, 'captured moments', error);
+      this.#context.log('warn', `Not brought back: the captured moments (${source.target}): ${message}.`);
+      return null;
+    }
+  }
+
+  /** What is tried, in this order: each captured moment comes before the first copy that is older. */
   *#candidates(
     considered: readonly ConsideredCopy<KnownBackup>[],
-    stream: NewestMoment | null,
+    streams: readonly PlacedStream[],
     options: CopyOptions,
   ): Generator<Candidate, void> {
-    let waiting = stream;
+    const [newest = null] = streams;
+    const waiting = [...streams];
     for (const { copy, target: from, passedOver } of considered) {
       // It holds what a restore replaced on purpose, or what came from elsewhere: nobody misses it.
       if (passedOver?.reason === 'safety' || passedOver?.reason === 'arrived') continue;
-      if (waiting && (waiting.moment === null || isOlder(copy, waiting.moment, waiting.tag))) {
-        yield this.#moment(waiting, options);
-        waiting = null;
+      for (let next = waiting[0]; next; next = waiting[0]) {
+        if (next.moment !== null && !isOlder(copy, next.moment, next.tag)) break;
+        yield this.#moment(next, newest, options);
+        waiting.shift();
       }
       const bringBack = async () => {
         if (passedOver) throw unusable(copy, from, passedOver);
         await this.#tryCopy(copy, options);
         if (!copy.other) await this.#context.places.restored(copy.manifest?.databaseId);
       };
-      yield { name: copy.name, from, lack: stream && lackOfBackup(copy, stream), bringBack };
+      yield { name: copy.name, from, lack: newest && lackOfBackup(copy, newest), bringBack };
     }
-    if (waiting) yield this.#moment(waiting, options);
+    for (const stream of waiting) yield this.#moment(stream, newest, options);
   }
 
-  #moment(stream: NewestMoment, { onProgress }: CopyOptions): Candidate {
-    const { moment } = stream;
-    const from = 'local';
+  #moment({ source, moment, ...stream }: PlacedStream, newest: NewestMoment | null, options: CopyOptions): Candidate {
+    const from = source.target;
     if (moment === null) {
       const bringBack = () => Promise.reject(noMomentLeft());
       return { name: 'the captured moments', from, lack: null, bringBack };
     }
     const { bookmark } = moment;
     return {
-      ...{ name: bookmark, from, lack: lackOfMoment(moment, stream) },
-      bringBack: async () => await this.#tryMoment(bookmark, onProgress),
+      ...{ name: bookmark, from, lack: lackOfMoment(moment, newest ?? { moment, ...stream }) },
+      bringBack: async () => await this.#tryMoment(bookmark, source, options),
     };
   }
 
@@ -204,15 +235,7 @@ export class FirstBoots {
     try {
       return await this.#backups.placeAt(target);
     } catch (error) {
-      const known = BackupError.from(error);
-      throw new BackupError(
-        known.code,
-        `it is not known whether ${targetWord(target)} holds a backup: ${known.message}`,
-        {
-          hint: `${known.hint} Nothing was brought back; an app that starts now would begin with an empty database.`,
-          cause: known,
-        },
-      );
+      throw unknownThere(target, 'a backup', error);
     }
   }
 
@@ -249,7 +272,7 @@ export class FirstBoots {
     for (const { name, from, lack, bringBack } of candidates) {
       try {
         await bringBack();
-        this.#continuous.endReplaced();
+        this.#streams.here.endReplaced();
         log('info', `Restored: ${name} (${from}) to ${path}, which was missing.`);
         if (lack !== null) log('warn', lack);
         return { outcome: 'restored', path, backup: name, from, skipped, ...(lack !== null && { lack }) };
@@ -278,11 +301,11 @@ export class FirstBoots {
     });
   }
 
-  async #tryMoment(bookmark: string, onProgress: FirstBootOptions['onProgress']): Promise<void> {
+  async #tryMoment(bookmark: string, source: MomentSource, { onProgress, ...opened }: CopyOptions): Promise<void> {
     const { runs, jobs, database } = this.#context;
     const asked = { kind: 'restore', backup: bookmark, sizeBytes: null, weights: weights.remote, onProgress } as const;
     await runs.carry(asked, async (run) => {
-      using file = await this.#continuous.momentFile(bookmark, run);
+      using file = await source.momentFile(bookmark, run, opened);
       const request: FirstBootRequest = {
         ...{ kind: 'first-boot', source: file.path, sourceName: `moment ${bookmark}`, databasePath: database.path },
         // Its state was proven as it was built, and only a database in WAL mode is captured.

@@ -10,7 +10,9 @@ import type { DrillMomentRequest } from '../../engine/stories/drill-moment.ts';
 import type { Drilled } from '../../engine/stories/drill.ts';
 import { BackupError, type ErrorBody, says } from '../../words/errors.ts';
 import type { ServiceContext } from '../context.ts';
-import type { CapturedMoment, Continuous } from '../continuous/continuous.ts';
+import type { CapturedMoment } from '../continuous/moment-source.ts';
+import type { Streams } from '../continuous/streams.ts';
+import { type TargetName, targetWord } from '../../words/target-word.ts';
 import { remarkTexts } from '../protection/remarks.ts';
 import type { ActiveRun } from '../runs/active-run.ts';
 import type { JobAsked } from '../runs/jobs.ts';
@@ -20,7 +22,7 @@ import { findMoment } from './find-restore-point.ts';
 import { ProofClock } from './proof-clock.ts';
 
 interface MomentDrillsParts {
-  readonly continuous: Continuous;
+  readonly streams: Streams;
   /**
    * One SQL statement, or the path of a file with several; null for none. They are said of the newest state, so only a moment
    * that somebody names is asked.
@@ -28,10 +30,11 @@ interface MomentDrillsParts {
   readonly assertions: string | null;
 }
 
-type MomentAsked = Pick<DrillAsked, 'at' | 'trigger' | 'user' | 'onProgress'>;
+type MomentAsked = Pick<DrillAsked, 'at' | 'trigger' | 'user' | 'onProgress' | 'identity' | 'allowPlain'> & {
+  readonly target: TargetName;
+};
 
 const weights = { fetch: 40, check: 55, prove: 5 };
-const target = 'local';
 
 export class MomentDrills {
   readonly #context: ServiceContext;
@@ -44,8 +47,8 @@ export class MomentDrills {
 
   /** Commits are captured, so there is something to drill. */
   get isOn(): boolean {
-    const { continuous } = this.#parts;
-    return continuous.hasStream && continuous.status() !== null;
+    const { here } = this.#parts.streams;
+    return here.hasStream && here.status() !== null;
   }
 
   /**
@@ -55,7 +58,7 @@ export class MomentDrills {
    */
   async drill(asked: MomentAsked, onRun: (run: ActiveRun) => Disposable): Promise<TargetDrill | null> {
     const { runs, log } = this.#context;
-    const { trigger = 'manual', user = null, onProgress } = asked;
+    const { target, trigger = 'manual', user = null, onProgress } = asked;
     // Set in a story that the compiler does not follow.
     let moment = null as CapturedMoment | null;
     const isNothing = (error: ErrorBody | null) => error?.code === 'NO_MOMENT' && asked.at === undefined;
@@ -73,13 +76,9 @@ export class MomentDrills {
       },
       async (run) => {
         using _run = onRun(run);
-        moment = await this.#choose(asked.at, run);
+        moment = await this.#choose(asked, run);
         run.note({ backup: moment.bookmark });
-        const drilled = await this.#rehearse(
-          moment.bookmark,
-          asked.at === undefined ? null : this.#parts.assertions,
-          run,
-        );
+        const drilled = await this.#rehearse(moment.bookmark, asked, run);
         const { proof, sizeBytes, assertions } = drilled;
         const remarks = remarkTexts(drilled);
         run.note({ sizeBytes, drill: { ...about(), proof, assertions, ...(remarks.length > 0 && { remarks }) } });
@@ -88,7 +87,8 @@ export class MomentDrills {
     );
     const { report, error } = settled;
     if (isNothing(error)) return null;
-    const name = report.backup === null ? 'a captured moment' : `the moment ${report.backup}`;
+    const place = target === 'local' ? '' : ` on ${targetWord(target)}`;
+    const name = (report.backup === null ? 'a captured moment' : `the moment ${report.backup}`) + place;
     if (error === null)
       log('info', `Drill: ${name} was restored and proven in ${(msOf(report) / 1_000).toFixed(1)} s.`);
     else if (says(error.code, 'drill-verdict'))
@@ -98,28 +98,30 @@ export class MomentDrills {
     return { ...toDrill(target, report), moment: moment?.at ?? null };
   }
 
-  async #choose(at: MomentAsked['at'], run: ActiveRun): Promise<CapturedMoment> {
+  async #choose({ at, target, ...opened }: MomentAsked, run: ActiveRun): Promise<CapturedMoment> {
     const { jobs, now } = this.#context;
-    const { continuous } = this.#parts;
-    if (at !== undefined) return await findMoment(at, continuous, now());
+    const { streams } = this.#parts;
+    if (at !== undefined) return await findMoment(at, streams.at(target), now());
     const dice = [Math.random(), Math.random()] as const;
-    const { folder } = continuous;
-    const picked = await jobs.run<'pick-moment'>({ kind: 'pick-moment', folder, dice }, { signal: run.signal });
+    const given = { signal: run.signal };
+    const picked =
+      target === 'local'
+        ? await jobs.run<'pick-moment'>({ kind: 'pick-moment', folder: streams.here.folder, dice }, given)
+        : await jobs.run<'pick-remote-moment'>(
+            { kind: 'pick-remote-moment', place: streams.atTarget(target).place(opened), dice },
+            given,
+          );
     return { bookmark: picked.bookmark, at: new Date(picked.at) };
   }
 
-  async #rehearse(bookmark: string, assertions: string | null, run: ActiveRun): Promise<Drilled> {
-    const { runs, jobs, folder, waits } = this.#context;
-    const { continuous } = this.#parts;
+  async #rehearse(bookmark: string, asked: MomentAsked, run: ActiveRun): Promise<Drilled> {
+    const { runs, folder, waits } = this.#context;
     const staging = join(folder.path, `${DRILL_FOLDER}${randomUUID()}`);
-    const request: DrillMomentRequest = {
-      ...{ kind: 'drill-moment', folder: continuous.folder, bookmark },
-      ...{ staging, assertions, lockWaitMs: waits.lockMs },
-    };
+    const assertions = asked.at === undefined ? null : this.#parts.assertions;
+    const drill = this.#drillOf({ bookmark, staging, assertions, lockWaitMs: waits.lockMs }, asked);
     using clock = new ProofClock(waits.proveMs);
     try {
-      const drilling = (given: JobAsked) =>
-        jobs.run<'drill-moment'>(request, clock.around({ ...given, signal: given.signal ?? run.signal }));
+      const drilling = (given: JobAsked) => drill(clock.around({ ...given, signal: given.signal ?? run.signal }));
       return await runs.fetching(run, drilling, 'all steps');
     } catch (error) {
       if (!run.abort.signal.aborted) clock.throwIfLate();
@@ -128,5 +130,19 @@ export class MomentDrills {
       // A job that was killed leaves what it restored.
       rmSync(staging, { recursive: true, force: true });
     }
+  }
+
+  #drillOf(
+    request: Omit<DrillMomentRequest, 'kind' | 'folder'>,
+    { target, ...opened }: MomentAsked,
+  ): (given: JobAsked) => Promise<Drilled> {
+    const { jobs } = this.#context;
+    const { streams } = this.#parts;
+    if (target === 'local') {
+      const { folder } = streams.here;
+      return (given) => jobs.run<'drill-moment'>({ kind: 'drill-moment', folder, ...request }, given);
+    }
+    const place = streams.atTarget(target).place(opened);
+    return (given) => jobs.run<'drill-remote-moment'>({ kind: 'drill-remote-moment', place, ...request }, given);
   }
 }

@@ -9,6 +9,7 @@
 import { type PlannedPlace, planRestore } from '../../engine/restore-points/plan.ts';
 import { type KitNamed, shell } from '../../engine/store/kit.ts';
 import { kitOf, type TargetAccess } from '../../engine/store/kinds.ts';
+import { streamKit } from './stream-kit.ts';
 import type { KnownBackup } from '../backups/backup-item.ts';
 import { targetWord } from '../../words/target-word.ts';
 import { shellWord as quoted, visibleLine } from '../../words/visible-text.ts';
@@ -25,6 +26,8 @@ interface KitFacts {
   readonly names?: readonly string[];
   /** The journal mode of the newest backup's database; null when that is not known. */
   readonly journalMode: string | null;
+  /** Commits are captured, and copied to the targets: newer than any backup. */
+  readonly isCaptured?: boolean;
   /** In the order in which they are to be tried. */
   readonly targets: readonly KitTarget[];
   /** Names of the newest here, newest first. */
@@ -70,6 +73,7 @@ mkdir -p velist-recovery && cd velist-recovery`)}`,
     fromFolder(facts),
     open,
     putInPlace(facts),
+    ...(facts.isCaptured ? [streamKit(targets, kit.stream, facts.backupsPath)] : []),
     ...(kit.otherClients.length > 0 ? [`## Other clients\n\n${kit.otherClients.join('\n\n')}`] : []),
     newest(facts),
   ];

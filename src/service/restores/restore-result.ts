@@ -33,6 +33,15 @@ export interface RestorePlan {
   readonly warnings: readonly string[];
   /** If a moment was asked for. */
   readonly moment?: AskedMoment;
+  /** If it is a captured moment: from where, of how many segments and bytes, and the nearest moments before and after it. */
+  readonly stream?: {
+    readonly target: TargetName;
+    readonly bookmark: string;
+    readonly segments: number;
+    readonly bytes: number;
+    readonly before: string | null;
+    readonly after: string | null;
+  };
 }
 
 /** What a moment that somebody asked for was taken for; `said` names its zone, and the same in UTC. */

@@ -21,7 +21,7 @@ import type { Backups } from '../backups/backups.ts';
 import { currentActor } from '../audit/actor.ts';
 import type { ServiceContext } from '../context.ts';
 import { ofList } from '../of-list.ts';
-import type { Continuous } from '../continuous/continuous.ts';
+import type { Streams } from '../continuous/streams.ts';
 import type { OtherDatabase } from '../backups/shown-backup.ts';
 import type { Status } from '../protection/shown-status.ts';
 import type { FoundRestorePoint, RestorePlan, RestoreResult } from './restore-result.ts';
@@ -30,16 +30,17 @@ import type { TargetName } from '../../words/target-word.ts';
 import type { FetchOptions } from '../targets/downloads.ts';
 import type { Retention } from '../protection/retention.ts';
 import type { RemoteTargets } from '../targets/remote-targets.ts';
-import { type PlannedSource, rowsIn, toRestorePlan } from './restore-plan.ts';
+import { rowsIn, toRestorePlan } from './restore-plan.ts';
 import type { CarryAsked, RunWeights } from '../runs/runs.ts';
 import type { BackupServicePort, FindOptions, FromTarget, RestoreMode } from '../service-port.ts';
 import { findRestorePoint } from './find-restore-point.ts';
 import { foreignBackup } from './foreign-backup.ts';
+import { type PlannedFile, plannedMoment } from './planned-moment.ts';
 import type { Restored } from '../../engine/stories/restore-request.ts';
 
 interface RestoresParts {
   readonly backups: Backups;
-  readonly continuous: Continuous;
+  readonly streams: Streams;
   readonly retention: Retention;
   readonly targets: RemoteTargets;
 }
@@ -137,12 +138,13 @@ export class Restores {
     options: RestoreOptions & { readonly mode: RestoreMode },
   ): Promise<RestoreResult> {
     const { runs, database } = this.#context;
-    const { mode, user, onProgress } = options;
+    const { mode, user, onProgress, identity, allowPlain } = options;
     if (mode === 'missing' && existsSync(database.path)) throw thereIsAFile(database.path);
     const to = options.to ?? (mode === 'file' ? this.#restoredName() : null);
     const asked = { kind, backup: bookmark, weights: weightsFromS3[mode], user, onProgress };
     return await this.#carry(asked, async (run) => {
-      using file = await this.#parts.continuous.momentFile(bookmark, run);
+      const stream = await this.#parts.streams.holding(bookmark, options.from);
+      using file = await stream.momentFile(bookmark, run, { identity, allowPlain });
       const source = { name: `moment ${bookmark}`, path: file.path, ...unknownSource, journalMode: 'wal', other: null };
       return await runs.enqueue(() => this.#place(run, source, { ...options, to }));
     });
@@ -214,8 +216,8 @@ export class Restores {
 
   /** Which backup is meant, and from where. */
   async find(wanted: RestorePointGiven, options: FindOptions): Promise<FoundRestorePoint> {
-    const { backups, continuous, targets } = this.#parts;
-    return await findRestorePoint(wanted, options, { backups, continuous, targets, now: this.#context.now });
+    const { backups, streams, targets } = this.#parts;
+    return await findRestorePoint(wanted, options, { backups, streams, targets, now: this.#context.now });
   }
 
   /** @param wanted a backup's name, the path of any SQLite file, or what says which backup is meant. */
@@ -230,7 +232,7 @@ export class Restores {
 
   async #restoreWanted(wanted: string | RestorePointGiven, options: RestoreOptions): Promise<RestoreResult> {
     const fromOther = options.mode === 'file' || options.fromOther;
-    const { filename, from, moment, warnings } = await this.#sourceOf(wanted, { from: options.from, fromOther });
+    const { filename, from, moment, warnings } = await this.#sourceOf(wanted, { ...options, fromOther });
     for (const warning of warnings) this.#context.log('warn', warning);
     const result = await this.restore('restore', filename, { ...options, from });
     return moment ? { ...result, moment } : result;
@@ -239,10 +241,16 @@ export class Restores {
   /** Changes nothing. */
   async plan(wanted: string | RestorePointGiven, options: PlanOptions): Promise<RestorePlan> {
     const { jobs, database, now } = this.#context;
-    const { filename, from, moment, warnings } = await this.#sourceOf(wanted, { from: options.from });
-    using momentFile = isBookmark(filename) ? await this.#parts.continuous.momentFile(filename) : null;
-    const { path: backupPath, ...source } = momentFile
-      ? await this.#plannedMoment(filename, momentFile.path)
+    const { filename, from, moment, warnings } = await this.#sourceOf(wanted, options);
+    const { identity, allowPlain } = options;
+    const stream = isBookmark(filename) ? await this.#parts.streams.holding(filename, from) : null;
+    using momentFile = stream && (await stream.momentFile(filename, undefined, { identity, allowPlain, keep: true }));
+    const {
+      path: backupPath,
+      stream: planned,
+      ...source
+    } = stream && momentFile
+      ? await plannedMoment(stream, filename, momentFile.path)
       : await this.#planned(filename, { ...options, from });
     const databasePath = database.path;
     const stamp = existsSync(databasePath) ? stampDatabase(databasePath, { nowMs: now().getTime() }) : null;
@@ -250,7 +258,8 @@ export class Restores {
     const lastRows = await this.#lastRows();
     const about = { databaseName: basename(databasePath), stamp, mode: options.mode, lastRows };
     const plan = toRestorePlan(source, facts, about);
-    return { ...plan, warnings: [...warnings, ...plan.warnings], ...(moment && { moment }) };
+    const more = { ...(moment && { moment }), ...(planned && { stream: planned }) };
+    return { ...plan, warnings: [...warnings, ...plan.warnings], ...more };
   }
 
   /** Takes the newest backup of ours that was counted. A folder that can't be listed is told by what rests on it. */
@@ -272,16 +281,8 @@ export class Restores {
     return { ...found, from: target === 'local' ? options.from : target };
   }
 
-  async #plannedMoment(bookmark: string, path: string): Promise<PlannedSource & { readonly path: string }> {
-    const { found } = await this.#parts.continuous.moments({ bookmark });
-    const { size, mtime } = statSync(path);
-    const createdAt = found === null ? mtime : new Date(found.at);
-    // Its state was proven as it was built.
-    return { path, name: bookmark, sizeBytes: size, createdAt, verified: true, other: null, loss: null };
-  }
-
   /** What a plan is made of; fetched first where it is at a target alone. */
-  async #planned(filename: string, options: FromTarget): Promise<PlannedSource & { readonly path: string }> {
+  async #planned(filename: string, options: FromTarget): Promise<PlannedFile> {
     const { database } = this.#context;
     const { backups } = this.#parts;
     if (isFile(filename)) {

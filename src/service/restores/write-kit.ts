@@ -12,7 +12,11 @@ const NAMES_MAX = 5;
 
 export async function writeKit(
   { now, database, folder, places, catalog }: ServiceContext,
-  { backups, remotes }: { readonly backups: Backups; readonly remotes: readonly RemoteTarget[] },
+  {
+    backups,
+    remotes,
+    isCaptured,
+  }: { readonly backups: Backups; readonly remotes: readonly RemoteTarget[]; readonly isCaptured: boolean },
 ): Promise<string> {
   const here = knownGood([await backups.placeAt('local')], now());
   const newest = here[0] ?? knownGood(await backups.places(), now())[0];
@@ -27,7 +31,7 @@ export async function writeKit(
     ids: [...new Set(kin.flatMap(({ ids }) => ids))],
     names: [...new Set(kin.flatMap(({ names }) => names))],
     here: here.slice(0, NAMES_MAX).map(({ name }) => name),
-    targets,
+    ...{ targets, isCaptured },
   });
 }
 

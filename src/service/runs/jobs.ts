@@ -20,11 +20,11 @@ interface JobsOptions {
 }
 
 /** They run beside the run that is shown, and stop with it. */
-const besideRuns: ReadonlySet<JobKind> = new Set(['verify', 'plan', 'check', 'drill']);
+const besideRuns: ReadonlySet<JobKind> = new Set(['verify', 'plan', 'check', 'drill', 'rescue-plan']);
 /** All that open a database. */
 const readingKinds: ReadonlySet<JobKind> = new Set([
   ...besideRuns,
-  ...(['backup', 'restore', 'first-boot', 'examine'] as const),
+  ...(['backup', 'restore', 'first-boot', 'examine', 'rescue', 'rescue-undo', 'rescues'] as const),
 ]);
 
 export class Jobs {

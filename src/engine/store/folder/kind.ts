@@ -150,7 +150,7 @@ const createsOnly: Check = {
     }
     return warning(
       'the file system has no create-only write (hard links)',
-      'Two machines that begin within the same second may both write there until their next upload. Give every machine a folder of its own; then this does not matter.',
+      'Two machines that begin within the same second may both write there until their next upload, and could mix their streams of commits (continuous backup). Give every machine a folder of its own; then this does not matter.',
     );
   },
 };

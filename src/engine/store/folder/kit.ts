@@ -12,6 +12,15 @@ export const folderKit: KitPart<FolderAccess> = {
 
   fetching: fromFolder,
 
+  stream({ access, prefix }) {
+    const folder = join(access.path, prefix, 'continuous');
+    return {
+      copying: `cp -Rp ${quoted(folder)} .`,
+      level: 'ltx/',
+      replica: `{ type: file, path: ${JSON.stringify(folder)} }`,
+    };
+  },
+
   otherClients: () => null,
 };
 

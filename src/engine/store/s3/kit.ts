@@ -20,6 +20,18 @@ export const s3Kit: KitPart<S3Access> = {
 
   fetching: fromS3,
 
+  stream({ access: { bucket, region, endpoint = null }, prefix }) {
+    const at = endpoint === null ? '' : ` --endpoint-url ${quoted(endpoint)}`;
+    const path = `${prefix}/continuous`;
+    const place = [`type: s3`, `bucket: ${bucket}`, `path: ${JSON.stringify(path)}`, `region: ${region}`];
+    const server = endpoint === null ? [] : [`endpoint: ${JSON.stringify(endpoint)}`, 'force-path-style: true'];
+    return {
+      copying: `aws s3 sync${at} --region ${region} ${quoted(`s3://${bucket}/${path}`)} continuous`,
+      level: '000',
+      replica: `{ ${[...place, ...server].join(', ')} }`,
+    };
+  },
+
   otherClients: (targets) => `Any S3 client will do instead of curl. With the key in the same two variables:
 
 ${targets.map(otherClient).join('\n\n')}`,

@@ -40,7 +40,7 @@ export const createsOnly: Check = {
   async run({ store, key, signal }) {
     const once = key('once');
     const hint =
-      'Two machines that begin within the same second may both write to one place until their next upload. Give every machine a prefix of its own (BACKUP_S3_PATH); then this does not matter.';
+      'Two machines that begin within the same second may both write to one place until their next upload. They could also mix their streams of commits (continuous backup). Give every machine a prefix of its own (BACKUP_S3_PATH); then this does not matter.';
     try {
       const first = await store.putIfAbsent(once, Buffer.from('first'), { signal });
       const second = await store.putIfAbsent(once, Buffer.from('second'), { signal });
