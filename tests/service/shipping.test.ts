@@ -62,6 +62,27 @@ test('what is durable is at the second folder, whatever becomes of this machine'
   expect([status.places.map(({ owner }) => owner), status.verdict.code]).toEqual([['ours', 'ours'], 'off']);
 });
 
+test.each(['plain', 'sealed'] as const)(
+  'what is durable comes back on an empty machine by one call: %s',
+  async (form) => {
+    const identity = await generateIdentity();
+    const recipients = form === 'sealed' ? [await identityToRecipient(identity)] : [];
+    const folder: FurtherFolder = { ...newFolder(), sealing: { compression: 'none', recipients } };
+    const { app, service } = await startShop({ targets: [folder] });
+    await service.durable();
+    await service.performBackup();
+    for (const text of ['one', 'two']) await order(app, text);
+    await service.durable();
+    await service.close();
+    const empty = scratch();
+    const identityFile = join(empty, 'key.txt');
+    writeFileSync(identityFile, identity);
+    const { service: other } = openService(empty, { targets: [folder] });
+    await other.restoreIfMissing(form === 'sealed' ? { identityFile } : {});
+    expect(textsIn(join(empty, 'shop.sqlite'))).toEqual(['one', 'two']);
+  },
+);
+
 test('calls at one time share one capture', async () => {
   const folder = newFolder();
   const { app, service } = await startShop({ targets: [folder] });
