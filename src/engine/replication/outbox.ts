@@ -25,6 +25,8 @@ interface Noted {
   readonly place: string;
   readonly recipients: readonly string[];
   readonly bookmark: string;
+  /** The moment with which this line began there: what was captured before may be of another one. */
+  readonly from: string;
 }
 
 export class Outbox {
@@ -103,16 +105,27 @@ export class Outbox {
     return noted && BigInt(`0x${noted.bookmark}`);
   }
 
-  noteReached(txid: bigint): void {
+  /** The moment with which this line began there; null where nobody knows. */
+  get from(): bigint | null {
+    const noted = this.#noted;
+    return noted && BigInt(`0x${noted.from}`);
+  }
+
+  noteReached(txid: bigint, from: bigint): void {
     makePrivateFolder(this.#folder);
-    const noted: Noted = { place: this.#place, recipients: this.#recipients, bookmark: bookmarkOf(txid) };
+    const noted: Noted = {
+      place: this.#place,
+      recipients: this.#recipients,
+      bookmark: bookmarkOf(txid),
+      from: bookmarkOf(from),
+    };
     writePrivateJson(join(this.#folder, REACHED), noted, { isFlushed: false });
   }
 
   get #noted(): Noted | null {
     try {
       const noted = JSON.parse(readFileSync(join(this.#folder, REACHED), 'utf8')) as Noted; // written by us
-      return /^[0-9a-f]{16}$/.test(noted.bookmark) ? noted : null;
+      return [noted.bookmark, noted.from].every((text) => /^[0-9a-f]{16}$/.test(text)) ? noted : null;
     } catch {
       return null;
     }

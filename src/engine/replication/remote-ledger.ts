@@ -28,13 +28,6 @@ export class RemoteLedger {
     return this.#wholes.reduce<Date | null>((oldest, { at }) => (oldest === null || at < oldest ? at : oldest), null);
   }
 
-  get firstWholeTxid(): bigint | null {
-    return this.#wholes.reduce<bigint | null>(
-      (first, { maxTxid }) => (first === null || maxTxid < first ? maxTxid : first),
-      null,
-    );
-  }
-
   /** The end of level 0; 0 where it is empty. */
   get newestCaptured(): bigint {
     return this.#newestCaptured;

@@ -296,6 +296,34 @@ test('a place that holds moments of another line: what follows stands above them
   await first.until(({ error }) => error?.code === 'STREAM_TAKEN');
 });
 
+test('a machine that was set back and went on without the target: no segment leads from the old line to the new one', async () => {
+  const [place, stream, other] = [new Place(), await begun(), await begun()];
+  for (let txid = 2n; txid <= 20n; txid++) await commit(other, txid);
+  const first = ship(place, other);
+  await first.arrived(20n);
+  await first.shipping.end(null, 0);
+  place.stored.length = 0;
+  // Its own line went beyond what lies there, and was merged.
+  for (let txid = 2n; txid <= 30n; txid++) await commit(stream, txid);
+  await addSegment(stream, 1, 22n, nextAt(), { minTxid: 18n, ...MERGED });
+  await addSegment(stream, SNAPSHOT_LEVEL, 25n, nextAt(), { minTxid: 1n, ...MERGED });
+  await addSegment(stream, 1, 29n, nextAt(), { minTxid: 26n, ...MERGED });
+  let one = ship(place, stream);
+  await one.arrived(30n);
+  await one.until(() => place.stored.includes(keyOf(1, 26n, 29n)));
+  // A later start knows it as well.
+  await one.shipping.end(null, 0);
+  one = ship(place, stream);
+  await commit(stream, 31n);
+  await one.arrived(31n);
+  await addSegment(stream, 1, 31n, nextAt(), { minTxid: 30n, ...MERGED });
+  one.shipping.wake();
+  await one.until(() => place.stored.includes(keyOf(1, 30n, 31n)));
+  expect(place.stored[0]).toBe(keyOf(SNAPSHOT_LEVEL, 1n, 25n));
+  expect(place.stored).not.toContain(keyOf(1, 18n, 22n));
+  expect([place.holes, await place.newest()]).toEqual([[], 31n]);
+});
+
 test('sealed: nothing plain leaves, and each retry sends the same bytes', async () => {
   const [place, stream] = [new Place(), await begun()];
   const recipients = [await identityToRecipient(await generateIdentity())];

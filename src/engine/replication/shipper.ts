@@ -13,7 +13,6 @@ import { BackupError, type ErrorBody } from '../../words/errors.ts';
 import { addressOf, lifecycleDaysOf, openTarget, type TargetAccess, type TargetStore } from '../store/kinds.ts';
 import { isPermanent } from '../store/store.ts';
 import { isJudgedOurs, isSameAs } from './judge-target.ts';
-import { isFreshStart } from './keep.ts';
 import type { LocalSegment, LocalStream } from './local-stream.ts';
 import { markedTxids, readableMarks } from './marks.ts';
 import { Outbox } from './outbox.ts';
@@ -87,6 +86,8 @@ export class Shipper {
   #preparing: Promise<void> | null = null;
   /** The highest TXID that lay there and is not of this line; what follows begins above it. */
   #floor = 0n;
+  /** The moment with which this line began there; coarser segments of before may be of another one. */
+  #from = 0n;
   #reached: { readonly txid: bigint; readonly at: Date | null } | null = null;
   /** The failure of each lane, until a step of it succeeds. */
   readonly #errors: (BackupError | null)[] = [null, null];
@@ -212,6 +213,7 @@ export class Shipper {
     const plan = planStream({ latest: true }, { segments: listed, bases: [] });
     const isOurs = await isJudgedOurs(this.#store, listed, { segments, outbox: this.#outbox, signal });
     this.#reached = isOurs && plan.outcome === 'found' ? { txid: plan.txid, at: plan.at } : null;
+    this.#from = this.#outbox.from ?? this.#reached?.txid ?? 0n;
     this.#there = new RemoteLedger(listed);
     this.#floor = isOurs ? 0n : this.#there.highest;
     this.#listedMs = performance.now();
@@ -238,12 +240,13 @@ export class Shipper {
     }
     if (this.#reached === null && next.maxTxid === this.#floor + 1n && this.#floor > 0n) await this.#sendFence(next);
     const file = await this.#send(next);
+    if (this.#reached === null) this.#from = next.maxTxid;
     this.#reached = { txid: next.maxTxid, at: next.at };
     this.#context.onNews();
     this.#lanes[COARSER]?.wake();
     // Those who wait for it are answered first. What was sealed goes when it is noted: until then it tells that it is ours.
     await setImmediate();
-    this.#outbox.noteReached(next.maxTxid);
+    this.#outbox.noteReached(next.maxTxid, this.#from);
     this.#outbox.sent(file);
     return true;
   }
@@ -263,14 +266,12 @@ export class Shipper {
     if (this.#reached === null || there === null) return false;
     const { txid } = this.#reached;
     const { segments } = this.#context.stream;
-    const from = there.firstWholeTxid ?? txid;
-    // Before that another line may have been captured here, of a machine that was set back.
-    const start = segments.findLast(isFreshStart)?.maxTxid ?? 0n;
+    const from = this.#from;
     // Litestream reads the newest moment off level 0, also where all pages led there.
     const isDue = ({ level, minTxid, maxTxid }: LocalSegment) =>
       level === 0
         ? maxTxid === txid && there.newestCaptured < txid
-        : maxTxid > from && (level === SNAPSHOT_LEVEL ? maxTxid : minTxid) >= start;
+        : (level === SNAPSHOT_LEVEL ? maxTxid : minTxid) > from;
     const next = segments.find((one) => one.maxTxid <= txid && isDue(one) && !there.has(one));
     if (next) {
       this.#outbox.sent(await this.#send(next));
