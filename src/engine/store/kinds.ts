@@ -4,7 +4,7 @@
  */
 import type { FolderAccess } from './folder/access.ts';
 import { folderKind } from './folder/kind.ts';
-import type { KitNamed, KitPart, KitStep } from './kit.ts';
+import type { KitNamed, KitPart, KitStep, StreamStep } from './kit.ts';
 import type { Kind, OpenOptions, Risks, Surroundings, TargetStore } from './kind.ts';
 import type { S3Access } from './s3/access.ts';
 import { s3Kind } from './s3/kind.ts';
@@ -86,7 +86,7 @@ export function kitOf(targets: readonly KitNamed<TargetAccess>[]) {
   return {
     programs: ofKinds.flatMap(({ kit }) => kit.program ?? []),
     needs: ofKinds.flatMap(({ kit, some }) => kit.needs(some)),
-    stream: (target: KitNamed<TargetAccess>) => kindOf(target.access).kit.stream(target),
+    stream: (target: KitNamed<TargetAccess>): StreamStep => kindOf(target.access).kit.stream(target),
     otherClients: ofKinds.flatMap(({ kit, some }) => kit.otherClients(some) ?? []),
     fetching: (target: KitNamed<TargetAccess>, step: KitStep) => kindOf(target.access).kit.fetching(target, step),
   };

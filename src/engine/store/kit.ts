@@ -20,7 +20,7 @@ export interface KitNamed<Access> {
   readonly prefix: string;
 }
 
-interface StreamStep {
+export interface StreamStep {
   /** Copies what lies there to `continuous`. */
   readonly copying: string;
   /** Where each level lies in that copy, before its number in decimal. */
