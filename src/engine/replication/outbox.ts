@@ -3,7 +3,7 @@
  * retry, so that a lost answer can be told from another writer. Beside it stands the newest moment that is known to be
  * there: where segments cannot be compared, nothing else tells that this machine was set back.
  */
-import { createWriteStream, existsSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { createWriteStream, existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs';
 import { open as openFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -72,6 +72,8 @@ export class Outbox {
 
   /** Opened when it is asked for the first bytes, so that whoever asks for none leaves nothing open. */
   async *read(path: string): AsyncGenerator<Uint8Array, void> {
+    // Most have the pages of one commit, and somebody waits for it.
+    if (statSync(path).size <= CHUNK_BYTES) return yield readFileSync(path);
     await using file = await openFile(path, 'r');
     for (;;) {
       const { bytesRead, buffer } = await file.read(Buffer.allocUnsafeSlow(CHUNK_BYTES));
