@@ -9,7 +9,7 @@ export * from './contract/backups.ts';
 export * from './contract/arrivals.ts';
 export * from './contract/restores.ts';
 export * from './contract/moments.ts';
-export * from './contract/inside.ts';
+export * from './contract/rescues.ts';
 export * from './contract/status.ts';
 export * from './contract/databases.ts';
 export * from './contract/settings.ts';
