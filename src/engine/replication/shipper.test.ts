@@ -265,7 +265,9 @@ test('where what waits had to be dropped, all pages lead on', async () => {
   place.isAway = false;
   shipping.wake();
   await arrived(6n);
-  expect(place.stored.slice(-2)).toEqual([keyOf(SNAPSHOT_LEVEL, 1n, 5n), keyOf(0, 6n, 6n)]);
+  // What Litestream looks for on level 0 may come in between, by the other lane.
+  const leads = [keyOf(SNAPSHOT_LEVEL, 1n, 5n), keyOf(0, 6n, 6n)];
+  expect(place.stored.filter((key) => leads.includes(key))).toEqual(leads);
   expect([voids, place.holes, await place.newest()]).toEqual([[], [], 6n]);
 });
 
