@@ -46,7 +46,6 @@ export function openRooms(options: BackupServiceOptions) {
       context.emit({ type: 'backups' });
       context.emit({ type: 'status' });
       void losses.listed();
-      void continuous.targetsChanged();
     },
   });
   const streams = new Streams(context, { continuous, targets });

@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { runJob } from '../../src/engine/process/run-job.ts';
 import { materialize } from '../../src/engine/replication/materialize.ts';
 import { FOLDER_MARK } from '../../src/engine/store/folder/kind.ts';
 import type { BackupService } from '../../src/service/backup-service.ts';
@@ -82,6 +83,23 @@ test.each(['plain', 'sealed'] as const)(
     expect(textsIn(join(empty, 'shop.sqlite'))).toEqual(['one', 'two']);
   },
 );
+
+test('a target that cannot be listed is not asked again and again whose this database is, nor does that hold up the end', async () => {
+  const folder = newFolder();
+  rmSync(join(folder.path, FOLDER_MARK));
+  let listings = 0;
+  const counted: typeof runJob = (request, options) => {
+    if ((request as { readonly kind: string }).kind === 'list-remote') listings += 1;
+    return runJob(request, options);
+  };
+  const { service } = await startShop({ targets: [folder], runJob: counted });
+  await service.durable({ targets: ['local'] });
+  const before = listings;
+  for (let k = 0; k < 20; k++) await service.moments();
+  // The start's own look may be among them.
+  expect(listings - before).toBeLessThanOrEqual(2);
+  await service.close();
+});
 
 test('calls at one time share one capture', async () => {
   const folder = newFolder();

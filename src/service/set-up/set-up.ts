@@ -11,6 +11,7 @@ import type { TargetReport } from '../../engine/store/self-test.ts';
 import { BackupError } from '../../words/errors.ts';
 import type { Finding } from '../../words/story.ts';
 import type { ServiceContext } from '../context.ts';
+import type { Continuous } from '../continuous/continuous.ts';
 import { testMessage } from '../notify/concerns.ts';
 import { NOTIFY_WAITS } from '../notify/retry.ts';
 import { ask } from '../notify/send.ts';
@@ -24,6 +25,7 @@ import { requireAllowedHost } from './allowed-host.ts';
 import type { PlannedSetUp, SetUpPart, SetUpPort, ShownPart, ShownSetUp, TestOptions } from './shown-set-up.ts';
 
 interface SetUpParts {
+  readonly continuous: Pick<Continuous, 'targetsChanged'>;
   readonly targets: RemoteTargets;
   readonly updateConfig: (change: SettingsChange) => unknown;
   /** The webhook, or the heartbeat, is another one. */
@@ -231,8 +233,10 @@ export class SetUps implements SetUpPort {
 
   async #changed(part: SetUpPart): Promise<void> {
     this.#context.credentialsChanged();
-    if (part === 's3' || part === 'folder') await this.#parts.targets.targetsChanged();
-    else await this.#parts.onVoices();
+    if (part === 's3' || part === 'folder') {
+      await this.#parts.targets.targetsChanged();
+      await this.#parts.continuous.targetsChanged();
+    } else await this.#parts.onVoices();
     this.#context.emit({ type: 'status' });
   }
 
