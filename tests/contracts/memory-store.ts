@@ -21,15 +21,15 @@ export function createMemoryStore({ now = () => new Date() }: { readonly now?: (
   const objects = new Map<string, StoredObject>();
   const place = 'memory';
 
-  const store = (key: string, bytes: Uint8Array): void => {
-    objects.set(key, { bytes, sizeBytes: bytes.length, etag: randomUUID(), modifiedAt: now() });
+  const store = (key: string, bytes: Uint8Array, modifiedAt = now()): void => {
+    objects.set(key, { bytes, sizeBytes: bytes.length, etag: randomUUID(), modifiedAt });
   };
 
   return {
     place,
     words: s3Words,
 
-    async put(key, source, { signal, ifAbsent } = {}) {
+    async put(key, source, { signal, ifAbsent, modifiedAt } = {}) {
       checkKey(key);
       throwIfAborted(signal);
       const chunks: Uint8Array[] = [];
@@ -40,7 +40,7 @@ export function createMemoryStore({ now = () => new Date() }: { readonly now?: (
       throwIfAborted(signal);
       const bytes = Buffer.concat(chunks);
       if (ifAbsent && objects.has(key)) throw alreadyThere(key, place);
-      store(key, bytes);
+      store(key, bytes, modifiedAt);
       return { sizeBytes: bytes.length };
     },
 
